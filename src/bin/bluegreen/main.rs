@@ -1,1 +1,2 @@
+//! The command line over the library.
 fn main() {}
