@@ -53,7 +53,7 @@ struct Link {
 
 /// Serves `client` until it ends. `route` is dropped last: whoever waits for it knows that the sockets are closed.
 pub(super) async fn serve(
-    mut client: TcpStream,
+    client: TcpStream,
     peer: SocketAddr,
     mut route: watch::Receiver<Route>,
     shared: Arc<Shared>,
@@ -64,9 +64,10 @@ pub(super) async fn serve(
     let link = reach(&client, peer, &mut route, &shared).await;
     drop(waiting);
     if let Some(link) = link {
-        forward(&mut client, peer, link, &shared.counters).await;
+        forward(client, peer, link, &shared.counters).await;
+    } else {
+        drop(client);
     }
-    drop(client);
     drop(route);
 }
 
@@ -209,8 +210,8 @@ async fn approach(
     Approach::Failed
 }
 
-/// Passes bytes until either side is done or the lease ends, and closes the way to the upstream.
-async fn forward(client: &mut TcpStream, peer: SocketAddr, mut link: Link, counters: &Counters) {
+/// Passes bytes until either side is done or the lease ends, and closes both sockets.
+async fn forward(mut client: TcpStream, peer: SocketAddr, mut link: Link, counters: &Counters) {
     tracing::debug!(%peer, upstream = %link.lease.upstream(), "connection established");
     let relayed = async {
         match &mut link.stream {
@@ -233,4 +234,6 @@ async fn forward(client: &mut TcpStream, peer: SocketAddr, mut link: Link, count
         counters.finished.increment();
         tracing::debug!(%peer, "connection finished");
     }
+    drop(client);
+    drop(link);
 }

@@ -147,6 +147,9 @@ impl Endpoint {
     ///
     /// A connection that was accepted before and is not connected yet waits too; established ones go on. Each waits at
     /// most [`Options::hold_limit`] and is closed then. Holding twice is holding once.
+    ///
+    /// A client that closes its connection while it is held gives its place back; ending only its own sending looks the
+    /// same and counts as that.
     pub fn hold(&self) {
         if self.set_gate(Gate::Held) {
             tracing::info!(listen = %self.local_addr, "endpoint holds new connections");
@@ -227,17 +230,17 @@ impl Endpoint {
     }
 
     async fn replace(&self, successor: impl FnOnce(&Route) -> Route) -> Switched {
-        let mut held = 0;
+        let (mut dropped, mut held) = (0, 0);
         let mut old = None;
         self.route.send_modify(|route| {
             let new = successor(route);
+            dropped = route.established().now();
             held = self.shared.counters.waiting.now();
             old = Some(std::mem::replace(route, new));
         });
         let Some(old) = old else {
             unreachable!("send_modify runs its closure exactly once");
         };
-        let dropped = old.established().now();
         let lingering = old.end(DRAIN_LIMIT).await;
         if lingering > 0 {
             tracing::warn!(listen = %self.local_addr, lingering, "connections to the old upstream still open after 5 s");
