@@ -328,7 +328,26 @@ async fn the_old_server_has_lost_the_connection_when_pointing_elsewhere_returns(
 }
 
 #[tokio::test]
+async fn a_held_crowd_is_let_through_whole() {
+    // 2: more than connect at a time
+    let (blue, green) = (Server::start(b'b').await, Server::start(b'g').await);
+    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream()).await.unwrap();
+    endpoint.hold();
+    let mut crowd = Vec::new();
+    for _ in 0..150 {
+        crowd.push(Client::connect(&endpoint).await);
+    }
+    until(&endpoint, |stats| stats.held == 150).await;
+    assert_eq!(soon("switch", endpoint.point_to(green.upstream())).await.held, 150);
+    for client in &mut crowd {
+        assert_eq!(client.greeting().await.unwrap(), b'g');
+    }
+    assert_eq!(until(&endpoint, |stats| stats.established == 150).await.failed, 0);
+}
+
+#[tokio::test]
 async fn disconnecting_keeps_upstream_and_hold() {
+    // 1
     let blue = Server::start(b'b').await;
     let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream())
         .await
