@@ -331,18 +331,30 @@ async fn the_old_server_has_lost_the_connection_when_pointing_elsewhere_returns(
 async fn a_held_crowd_is_let_through_whole() {
     // 2: more than connect at a time
     let (blue, green) = (Server::start(b'b').await, Server::start(b'g').await);
-    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream()).await.unwrap();
+    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream())
+        .await
+        .unwrap();
     endpoint.hold();
     let mut crowd = Vec::new();
     for _ in 0..150 {
         crowd.push(Client::connect(&endpoint).await);
     }
     until(&endpoint, |stats| stats.held == 150).await;
-    assert_eq!(soon("switch", endpoint.point_to(green.upstream())).await.held, 150);
+    assert_eq!(
+        soon("switch", endpoint.point_to(green.upstream()))
+            .await
+            .held,
+        150
+    );
     for client in &mut crowd {
         assert_eq!(client.greeting().await.unwrap(), b'g');
     }
-    assert_eq!(until(&endpoint, |stats| stats.established == 150).await.failed, 0);
+    assert_eq!(
+        until(&endpoint, |stats| stats.established == 150)
+            .await
+            .failed,
+        0
+    );
 }
 
 #[tokio::test]
@@ -358,6 +370,9 @@ async fn disconnecting_keeps_upstream_and_hold() {
     let mut held = Client::connect(&endpoint).await;
     until(&endpoint, |stats| stats.held == 1).await;
     let switched = soon("disconnect", endpoint.disconnect_all()).await;
+    // Not only told to end: ended, before anything else in this test could run.
+    let stats = endpoint.stats();
+    assert_eq!((stats.established, stats.dropped), (0, 1));
     assert_eq!(
         (switched.dropped, switched.held, switched.lingering),
         (1, 1, 0)
