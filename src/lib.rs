@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod deployment;
+pub mod endpoint;
 pub mod error;
 pub mod model;
 pub mod net;
