@@ -78,8 +78,7 @@ pub struct Deployment {
 impl Deployment {
     /// A record of a deployment that is being built.
     pub fn new(name: impl Into<String>, blue_address: impl Into<String>, blue_identity: ServerIdentity) -> Deployment {
-        use std::hash::{BuildHasher, Hasher};
-        let mut random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+        let mut random = crate::entropy::random();
         let mut suffix = String::new();
         for _ in 0..6 {
             suffix.push(char::from(b"abcdefghijkmnpqrstuvwxyz23456789"[(random % 32) as usize]));

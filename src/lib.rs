@@ -1,10 +1,15 @@
 //! Blue/green deployments for any MySQL or MariaDB.
 
 pub mod apply;
+pub mod decode;
 pub mod deployment;
 pub mod endpoint;
+mod entropy;
 pub mod error;
 pub mod model;
 pub mod net;
+pub mod pipeline;
+pub mod plan;
+pub mod source;
 
 pub use error::{Error, ErrorKind, Result};

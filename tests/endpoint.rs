@@ -60,11 +60,7 @@ impl Server {
                 while clients.try_join_next().is_some() {}
             }
         });
-        Server {
-            name,
-            address,
-            _tasks: tasks,
-        }
+        Server { name, address, _tasks: tasks }
     }
 
     fn upstream(&self) -> Upstream {
@@ -74,9 +70,7 @@ impl Server {
 
 async fn greet_and_echo(client: impl AsyncRead + AsyncWrite, name: u8) {
     let (mut reader, mut writer) = tokio::io::split(client);
-    if writer.write_all(&[name]).await.is_ok()
-        && tokio::io::copy(&mut reader, &mut writer).await.is_ok()
-    {
+    if writer.write_all(&[name]).await.is_ok() && tokio::io::copy(&mut reader, &mut writer).await.is_ok() {
         // Resets are the client's business.
         let _ = writer.shutdown().await;
     }
@@ -86,11 +80,7 @@ struct Client(TcpStream);
 
 impl Client {
     async fn connect(endpoint: &Endpoint) -> Client {
-        Client(
-            soon("connect", TcpStream::connect(endpoint.local_addr()))
-                .await
-                .unwrap(),
-        )
+        Client(soon("connect", TcpStream::connect(endpoint.local_addr())).await.unwrap())
     }
 
     async fn greeting(&mut self) -> io::Result<u8> {
@@ -119,9 +109,7 @@ async fn stuck() -> (SocketAddr, impl Sized) {
     let listener = socket.listen(1).unwrap();
     let address = listener.local_addr().unwrap();
     let mut fillers = Vec::new();
-    while let Ok(filler) =
-        tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await
-    {
+    while let Ok(filler) = tokio::time::timeout(Duration::from_millis(300), TcpStream::connect(address)).await {
         fillers.push(filler.unwrap());
     }
     (address, (listener, fillers))
@@ -131,9 +119,7 @@ async fn stuck() -> (SocketAddr, impl Sized) {
 async fn bytes_pass_unchanged_both_ways() {
     // 5
     let blue = Server::start(b'b').await;
-    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream())
-        .await
-        .unwrap();
+    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream()).await.unwrap();
     let mut client = Client::connect(&endpoint).await;
     assert_eq!(client.greeting().await.unwrap(), b'b');
 
@@ -147,48 +133,32 @@ async fn bytes_pass_unchanged_both_ways() {
         writer.shutdown().await
     });
     let mut received = Vec::with_capacity(payload.len());
-    soon("echo", reader.read_to_end(&mut received))
-        .await
-        .unwrap();
+    soon("echo", reader.read_to_end(&mut received)).await.unwrap();
     sending.await.unwrap().unwrap();
-    assert!(
-        received == payload,
-        "{} bytes sent, {} other ones received",
-        payload.len(),
-        received.len()
-    );
+    assert!(received == payload, "{} bytes sent, {} other ones received", payload.len(), received.len());
 
     let stats = until(&endpoint, |stats| stats.finished == 1).await;
     assert_eq!(stats.upstream_bytes, payload.len() as u64);
     assert_eq!(stats.client_bytes, payload.len() as u64 + 1);
-    assert_eq!(
-        (stats.accepted, stats.established, stats.waiting),
-        (1, 0, 0)
-    );
+    assert_eq!((stats.accepted, stats.established, stats.waiting), (1, 0, 0));
 }
 
 #[tokio::test]
 async fn a_server_that_ends_its_stream_can_still_be_written_to() {
     // 5
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = Endpoint::bind("127.0.0.1:0", listener.local_addr().unwrap().into())
-        .await
-        .unwrap();
+    let endpoint = Endpoint::bind("127.0.0.1:0", listener.local_addr().unwrap().into()).await.unwrap();
     let mut client = Client::connect(&endpoint).await;
     let (mut server, _) = soon("accept", listener.accept()).await.unwrap();
     server.write_all(b"bye").await.unwrap();
     server.shutdown().await.unwrap();
     let mut received = Vec::new();
-    soon("end", client.0.read_to_end(&mut received))
-        .await
-        .unwrap();
+    soon("end", client.0.read_to_end(&mut received)).await.unwrap();
     assert_eq!(received, b"bye");
     client.0.write_all(b"still here").await.unwrap();
     drop(client);
     received.clear();
-    soon("end", server.read_to_end(&mut received))
-        .await
-        .unwrap();
+    soon("end", server.read_to_end(&mut received)).await.unwrap();
     assert_eq!(received, b"still here");
 }
 
@@ -202,9 +172,7 @@ async fn an_upstream_may_be_a_unix_socket() {
         let (client, _) = listener.accept().await.unwrap();
         greet_and_echo(client, b'u').await;
     });
-    let endpoint = Endpoint::bind("127.0.0.1:0", Upstream::Unix(path))
-        .await
-        .unwrap();
+    let endpoint = Endpoint::bind("127.0.0.1:0", Upstream::Unix(path)).await.unwrap();
     let mut client = Client::connect(&endpoint).await;
     assert_eq!(client.greeting().await.unwrap(), b'u');
     assert_eq!(client.ask(7).await.unwrap(), 7);
@@ -217,19 +185,14 @@ async fn an_upstream_may_be_a_unix_socket() {
 async fn held_connections_are_released_to_the_same_upstream() {
     // 3
     let blue = Server::start(b'b').await;
-    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream())
-        .await
-        .unwrap();
+    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream()).await.unwrap();
     let mut before = Client::connect(&endpoint).await;
     assert_eq!(before.greeting().await.unwrap(), b'b');
 
     endpoint.hold();
     endpoint.hold();
     assert!(endpoint.is_held());
-    let mut held = [
-        Client::connect(&endpoint).await,
-        Client::connect(&endpoint).await,
-    ];
+    let mut held = [Client::connect(&endpoint).await, Client::connect(&endpoint).await];
     // One of them speaks first.
     held[0].0.write_u64(11).await.unwrap();
     let stats = until(&endpoint, |stats| stats.held == 2).await;
@@ -244,25 +207,15 @@ async fn held_connections_are_released_to_the_same_upstream() {
     }
     assert_eq!(soon("echo", held[0].0.read_u64()).await.unwrap(), 11);
     assert_eq!(before.ask(2).await.unwrap(), 2);
-    assert_eq!(
-        until(&endpoint, |stats| stats.established == 3)
-            .await
-            .waiting,
-        0
-    );
+    assert_eq!(until(&endpoint, |stats| stats.established == 3).await.waiting, 0);
 }
 
 #[tokio::test]
 async fn pointing_elsewhere_takes_the_held_and_drops_the_established() {
     // 1, 2
     let (blue, green) = (Server::start(b'b').await, Server::start(b'g').await);
-    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream())
-        .await
-        .unwrap();
-    let mut old = [
-        Client::connect(&endpoint).await,
-        Client::connect(&endpoint).await,
-    ];
+    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream()).await.unwrap();
+    let mut old = [Client::connect(&endpoint).await, Client::connect(&endpoint).await];
     for client in &mut old {
         assert_eq!(client.greeting().await.unwrap(), b'b');
     }
@@ -271,10 +224,7 @@ async fn pointing_elsewhere_takes_the_held_and_drops_the_established() {
     until(&endpoint, |stats| stats.held == 1).await;
 
     let switched = soon("switch", endpoint.point_to(green.upstream())).await;
-    assert_eq!(
-        (switched.dropped, switched.held, switched.lingering),
-        (2, 1, 0)
-    );
+    assert_eq!((switched.dropped, switched.held, switched.lingering), (2, 1, 0));
     assert_eq!(endpoint.upstream(), green.upstream());
     assert!(!endpoint.is_held());
     for client in &mut old {
@@ -282,10 +232,7 @@ async fn pointing_elsewhere_takes_the_held_and_drops_the_established() {
     }
     assert_eq!(held.greeting().await.unwrap(), b'g');
     assert_eq!(held.ask(3).await.unwrap(), 3);
-    assert_eq!(
-        Client::connect(&endpoint).await.greeting().await.unwrap(),
-        b'g'
-    );
+    assert_eq!(Client::connect(&endpoint).await.greeting().await.unwrap(), b'g');
     assert_eq!(endpoint.stats().dropped, 2);
 }
 
@@ -294,36 +241,20 @@ async fn the_old_server_has_lost_the_connection_when_pointing_elsewhere_returns(
     // 1: what the endpoint has taken from the client and not sent yet does not arrive
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let green = Server::start(b'g').await;
-    let endpoint = Endpoint::bind("127.0.0.1:0", listener.local_addr().unwrap().into())
-        .await
-        .unwrap();
+    let endpoint = Endpoint::bind("127.0.0.1:0", listener.local_addr().unwrap().into()).await.unwrap();
     let mut client = Client::connect(&endpoint).await;
     let (mut server, _) = soon("accept", listener.accept()).await.unwrap();
     // Fill every buffer on the way.
     let block = vec![1; 1 << 20];
     let mut sent = 0;
-    while let Ok(written) =
-        tokio::time::timeout(Duration::from_millis(200), client.0.write(&block)).await
-    {
+    while let Ok(written) = tokio::time::timeout(Duration::from_millis(200), client.0.write(&block)).await {
         sent += written.unwrap();
     }
-    assert_eq!(
-        soon("switch", endpoint.point_to(green.upstream()))
-            .await
-            .lingering,
-        0
-    );
+    assert_eq!(soon("switch", endpoint.point_to(green.upstream())).await.lingering, 0);
     let mut received = Vec::new();
     let end = soon("end", server.read_to_end(&mut received)).await;
-    assert_eq!(
-        end.map_err(|error| error.kind()),
-        Err(io::ErrorKind::ConnectionReset)
-    );
-    assert!(
-        received.len() < sent,
-        "{} of {sent} bytes arrived",
-        received.len()
-    );
+    assert_eq!(end.map_err(|error| error.kind()), Err(io::ErrorKind::ConnectionReset));
+    assert!(received.len() < sent, "{} of {sent} bytes arrived", received.len());
     assert!(client.is_ended().await);
 }
 
@@ -331,39 +262,25 @@ async fn the_old_server_has_lost_the_connection_when_pointing_elsewhere_returns(
 async fn a_held_crowd_is_let_through_whole() {
     // 2: more than connect at a time
     let (blue, green) = (Server::start(b'b').await, Server::start(b'g').await);
-    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream())
-        .await
-        .unwrap();
+    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream()).await.unwrap();
     endpoint.hold();
     let mut crowd = Vec::new();
     for _ in 0..150 {
         crowd.push(Client::connect(&endpoint).await);
     }
     until(&endpoint, |stats| stats.held == 150).await;
-    assert_eq!(
-        soon("switch", endpoint.point_to(green.upstream()))
-            .await
-            .held,
-        150
-    );
+    assert_eq!(soon("switch", endpoint.point_to(green.upstream())).await.held, 150);
     for client in &mut crowd {
         assert_eq!(client.greeting().await.unwrap(), b'g');
     }
-    assert_eq!(
-        until(&endpoint, |stats| stats.established == 150)
-            .await
-            .failed,
-        0
-    );
+    assert_eq!(until(&endpoint, |stats| stats.established == 150).await.failed, 0);
 }
 
 #[tokio::test]
 async fn disconnecting_keeps_upstream_and_hold() {
     // 1
     let blue = Server::start(b'b').await;
-    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream())
-        .await
-        .unwrap();
+    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream()).await.unwrap();
     let mut old = Client::connect(&endpoint).await;
     old.greeting().await.unwrap();
     endpoint.hold();
@@ -373,10 +290,7 @@ async fn disconnecting_keeps_upstream_and_hold() {
     // Not only told to end: ended, before anything else in this test could run.
     let stats = endpoint.stats();
     assert_eq!((stats.established, stats.dropped), (0, 1));
-    assert_eq!(
-        (switched.dropped, switched.held, switched.lingering),
-        (1, 1, 0)
-    );
+    assert_eq!((switched.dropped, switched.held, switched.lingering), (1, 1, 0));
     assert!(old.is_ended().await);
     assert!(endpoint.is_held());
     until(&endpoint, |stats| stats.held == 1).await;
@@ -389,9 +303,7 @@ async fn holding_is_bounded_in_time() {
     // 4
     let blue = Server::start(b'b').await;
     let options = Options::default().hold_limit(Duration::from_millis(50));
-    let endpoint = Endpoint::bind_with("127.0.0.1:0", blue.upstream(), options)
-        .await
-        .unwrap();
+    let endpoint = Endpoint::bind_with("127.0.0.1:0", blue.upstream(), options).await.unwrap();
     endpoint.hold();
     let mut client = Client::connect(&endpoint).await;
     assert!(client.greeting().await.is_err());
@@ -404,14 +316,9 @@ async fn waiting_is_bounded_in_number() {
     // 4
     let blue = Server::start(b'b').await;
     let options = Options::default().max_waiting(2);
-    let endpoint = Endpoint::bind_with("127.0.0.1:0", blue.upstream(), options)
-        .await
-        .unwrap();
+    let endpoint = Endpoint::bind_with("127.0.0.1:0", blue.upstream(), options).await.unwrap();
     endpoint.hold();
-    let mut held = [
-        Client::connect(&endpoint).await,
-        Client::connect(&endpoint).await,
-    ];
+    let mut held = [Client::connect(&endpoint).await, Client::connect(&endpoint).await];
     until(&endpoint, |stats| stats.held == 2).await;
     assert!(Client::connect(&endpoint).await.greeting().await.is_err());
     assert_eq!(until(&endpoint, |stats| stats.refused == 1).await.held, 2);
@@ -419,19 +326,14 @@ async fn waiting_is_bounded_in_number() {
     for client in &mut held {
         assert_eq!(client.greeting().await.unwrap(), b'b');
     }
-    assert_eq!(
-        Client::connect(&endpoint).await.greeting().await.unwrap(),
-        b'b'
-    );
+    assert_eq!(Client::connect(&endpoint).await.greeting().await.unwrap(), b'b');
 }
 
 #[tokio::test]
 async fn a_held_client_that_leaves_gives_its_place_back() {
     // 4
     let blue = Server::start(b'b').await;
-    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream())
-        .await
-        .unwrap();
+    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream()).await.unwrap();
     endpoint.hold();
     let silent = Client::connect(&endpoint).await;
     let mut speaking = Client::connect(&endpoint).await;
@@ -441,10 +343,7 @@ async fn a_held_client_that_leaves_gives_its_place_back() {
     until(&endpoint, |stats| stats.left == 1).await;
     drop(speaking);
     let stats = until(&endpoint, |stats| stats.left == 2).await;
-    assert_eq!(
-        until(&endpoint, |stats| stats.waiting == 0).await.expired,
-        0
-    );
+    assert_eq!(until(&endpoint, |stats| stats.waiting == 0).await.expired, 0);
     assert_eq!(stats.failed, 0);
 }
 
@@ -459,25 +358,14 @@ async fn a_client_is_closed_when_the_upstream_refuses() {
     until(&endpoint, |stats| stats.failed == 1).await;
     let green = Server::start(b'g').await;
     assert_eq!(endpoint.point_to(green.upstream()).await.dropped, 0);
-    assert_eq!(
-        Client::connect(&endpoint).await.greeting().await.unwrap(),
-        b'g'
-    );
+    assert_eq!(Client::connect(&endpoint).await.greeting().await.unwrap(), b'g');
 }
 
 #[tokio::test]
 async fn an_endpoint_does_not_lead_to_itself() {
     let blue = Server::start(b'b').await;
-    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream())
-        .await
-        .unwrap();
-    assert_eq!(
-        endpoint
-            .point_to(endpoint.local_addr().into())
-            .await
-            .lingering,
-        0
-    );
+    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream()).await.unwrap();
+    assert_eq!(endpoint.point_to(endpoint.local_addr().into()).await.lingering, 0);
     assert!(Client::connect(&endpoint).await.greeting().await.is_err());
     assert_eq!(endpoint.stats().accepted, 1);
 }
@@ -488,9 +376,7 @@ async fn connecting_is_bounded_in_time() {
     // 4
     let (address, _stuck) = stuck().await;
     let options = Options::default().connect_timeout(Duration::from_millis(50));
-    let endpoint = Endpoint::bind_with("127.0.0.1:0", address.into(), options)
-        .await
-        .unwrap();
+    let endpoint = Endpoint::bind_with("127.0.0.1:0", address.into(), options).await.unwrap();
     assert!(Client::connect(&endpoint).await.greeting().await.is_err());
     assert_eq!(until(&endpoint, |stats| stats.failed == 1).await.waiting, 0);
 }
@@ -501,12 +387,8 @@ async fn a_connection_that_is_connecting_follows_every_change() {
     // 2, 3
     let (address, _stuck) = stuck().await;
     let green = Server::start(b'g').await;
-    let options = Options::default()
-        .connect_timeout(SOON * 2)
-        .hold_limit(SOON * 2);
-    let endpoint = Endpoint::bind_with("127.0.0.1:0", address.into(), options)
-        .await
-        .unwrap();
+    let options = Options::default().connect_timeout(SOON * 2).hold_limit(SOON * 2);
+    let endpoint = Endpoint::bind_with("127.0.0.1:0", address.into(), options).await.unwrap();
     let mut client = Client::connect(&endpoint).await;
     until(&endpoint, |stats| stats.waiting == 1).await;
     endpoint.hold();
@@ -514,10 +396,7 @@ async fn a_connection_that_is_connecting_follows_every_change() {
     endpoint.release();
     until(&endpoint, |stats| stats.held == 0).await;
     let switched = soon("switch", endpoint.point_to(green.upstream())).await;
-    assert_eq!(
-        (switched.dropped, switched.held, switched.lingering),
-        (0, 1, 0)
-    );
+    assert_eq!((switched.dropped, switched.held, switched.lingering), (0, 1, 0));
     assert_eq!(client.greeting().await.unwrap(), b'g');
 }
 
@@ -525,9 +404,7 @@ async fn a_connection_that_is_connecting_follows_every_change() {
 async fn closing_ends_everything_and_frees_the_address() {
     // 7
     let blue = Server::start(b'b').await;
-    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream())
-        .await
-        .unwrap();
+    let endpoint = Endpoint::bind("127.0.0.1:0", blue.upstream()).await.unwrap();
     let address = endpoint.local_addr();
     let mut established = Client::connect(&endpoint).await;
     established.greeting().await.unwrap();
@@ -548,9 +425,7 @@ async fn closing_ends_everything_and_frees_the_address() {
 #[tokio::test]
 async fn an_address_in_use_is_an_error() {
     let blue = Server::start(b'b').await;
-    let error = Endpoint::bind(blue.address, blue.upstream())
-        .await
-        .unwrap_err();
+    let error = Endpoint::bind(blue.address, blue.upstream()).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
 }
 
@@ -562,13 +437,7 @@ struct Switches {
 }
 
 /// Connects and asks until `limit` switches have returned. Returns how many answers it had.
-async fn keep_asking(
-    address: SocketAddr,
-    switches: Arc<Switches>,
-    names: [u8; 2],
-    limit: u64,
-    seed: u64,
-) -> u64 {
+async fn keep_asking(address: SocketAddr, switches: Arc<Switches>, names: [u8; 2], limit: u64, seed: u64) -> u64 {
     let mut random = StdRng::seed_from_u64(seed);
     let mut answers = 0;
     while switches.returned.load(SeqCst) < limit {
@@ -583,21 +452,14 @@ async fn keep_asking(
         // The connection was established by a switch from `returned_before` to this one.
         let begun = switches.begun.load(SeqCst);
         if returned_before == begun {
-            assert_eq!(
-                name,
-                names[(begun % 2) as usize],
-                "connected after switch {begun} returned"
-            );
+            assert_eq!(name, names[(begun % 2) as usize], "connected after switch {begun} returned");
         }
         for _ in 0..random.random_range(1..20) {
             let returned = switches.returned.load(SeqCst);
             match client.ask(returned).await {
                 Ok(answer) => {
                     assert_eq!(answer, returned);
-                    assert!(
-                        returned <= begun,
-                        "asked after switch {returned}, answered by the server of {begun}"
-                    );
+                    assert!(returned <= begun, "asked after switch {returned}, answered by the server of {begun}");
                     answers += 1;
                 }
                 Err(_) => break,
@@ -616,29 +478,18 @@ async fn no_connection_survives_a_switch_whatever_it_was_doing() {
     const SWITCHES: u64 = 200;
     let servers = [Server::start(b'b').await, Server::start(b'g').await];
     let names = [servers[0].name, servers[1].name];
-    let endpoint = Endpoint::bind("127.0.0.1:0", servers[0].upstream())
-        .await
-        .unwrap();
+    let endpoint = Endpoint::bind("127.0.0.1:0", servers[0].upstream()).await.unwrap();
     let switches = Arc::new(Switches::default());
     let mut clients = JoinSet::new();
     for seed in 0..12 {
-        clients.spawn(keep_asking(
-            endpoint.local_addr(),
-            Arc::clone(&switches),
-            names,
-            SWITCHES,
-            seed,
-        ));
+        clients.spawn(keep_asking(endpoint.local_addr(), Arc::clone(&switches), names, SWITCHES, seed));
     }
 
     let mut random = StdRng::seed_from_u64(99);
     let mut dropped = 0;
     for switch in 1..=SWITCHES {
         let mut old = Client::connect(&endpoint).await;
-        assert_eq!(
-            old.greeting().await.unwrap(),
-            names[((switch - 1) % 2) as usize]
-        );
+        assert_eq!(old.greeting().await.unwrap(), names[((switch - 1) % 2) as usize]);
         if random.random_bool(0.3) {
             endpoint.hold();
             endpoint.release();
@@ -662,14 +513,8 @@ async fn no_connection_survives_a_switch_whatever_it_was_doing() {
         assert!(switched.dropped >= 1);
         dropped += switched.dropped;
 
-        assert!(
-            old.is_ended().await,
-            "a connection from before switch {switch} was answered"
-        );
-        assert_eq!(
-            Client::connect(&endpoint).await.greeting().await.unwrap(),
-            server.name
-        );
+        assert!(old.is_ended().await, "a connection from before switch {switch} was answered");
+        assert_eq!(Client::connect(&endpoint).await.greeting().await.unwrap(), server.name);
         if let Some(mut held) = held {
             assert_eq!(held.greeting().await.unwrap(), server.name);
         }
@@ -681,14 +526,7 @@ async fn no_connection_survives_a_switch_whatever_it_was_doing() {
     }
     assert!(answers > SWITCHES, "only {answers} answers");
     assert!(dropped > SWITCHES, "only {dropped} connections dropped");
-    let stats = until(&endpoint, |stats| {
-        stats.established == 0 && stats.waiting == 0
-    })
-    .await;
-    assert_eq!(
-        stats.accepted,
-        stats.finished + stats.dropped + stats.left + stats.failed,
-        "{stats:?}"
-    );
+    let stats = until(&endpoint, |stats| stats.established == 0 && stats.waiting == 0).await;
+    assert_eq!(stats.accepted, stats.finished + stats.dropped + stats.left + stats.failed, "{stats:?}");
     soon("close", endpoint.close()).await;
 }

@@ -74,8 +74,7 @@ pub(crate) struct Owner(u64);
 impl Owner {
     /// A token that no other engine has.
     pub(crate) fn new() -> Owner {
-        use std::hash::{BuildHasher, Hasher};
-        Owner(std::collections::hash_map::RandomState::new().build_hasher().finish() >> 1)
+        Owner(crate::entropy::random())
     }
 }
 

@@ -28,11 +28,7 @@ impl Accept for TcpListener {
 }
 
 /// Accepts until the endpoint is closed.
-pub(super) async fn run(
-    listener: impl Accept,
-    mut route: watch::Receiver<Route>,
-    shared: Arc<Shared>,
-) {
+pub(super) async fn run(listener: impl Accept, mut route: watch::Receiver<Route>, shared: Arc<Shared>) {
     let connections = route.clone();
     let closed = async move {
         // An error means that the endpoint is gone.
@@ -63,13 +59,7 @@ async fn accept_all(listener: &impl Accept, route: &watch::Receiver<Route>, shar
                     continue;
                 }
                 let waiting = shared.counters.waiting.enter();
-                tokio::spawn(serve(
-                    client,
-                    peer,
-                    route.clone(),
-                    Arc::clone(shared),
-                    waiting,
-                ));
+                tokio::spawn(serve(client, peer, route.clone(), Arc::clone(shared), waiting));
             }
             // The client went away between its connecting and our accepting.
             Err(error) if is_of_one_connection(&error) => {}
@@ -85,10 +75,7 @@ async fn accept_all(listener: &impl Accept, route: &watch::Receiver<Route>, shar
 
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
 /// Doubles from 10 ms to 1 s.
@@ -97,9 +84,7 @@ struct Pause(Option<Duration>);
 
 impl Pause {
     fn next(&mut self) -> Duration {
-        let next = self
-            .0
-            .map_or(SHORTEST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
+        let next = self.0.map_or(SHORTEST_PAUSE, |last| (last * 2).min(LONGEST_PAUSE));
         self.0 = Some(next);
         next
     }
@@ -159,18 +144,10 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let listen = listener.local_addr()?;
         let calls = Arc::new(AtomicU32::new(0));
-        let failing = Failing {
-            errors_left: AtomicU32::new(3),
-            calls: Arc::clone(&calls),
-            listener,
-        };
+        let failing = Failing { errors_left: AtomicU32::new(3), calls: Arc::clone(&calls), listener };
         let target = TcpListener::bind("127.0.0.1:0").await?;
         let (sender, route) = watch::channel(Route::to(Upstream::from(target.local_addr()?)));
-        let task = tokio::spawn(run(
-            failing,
-            route,
-            Arc::new(Shared::new(listen, Options::default())),
-        ));
+        let task = tokio::spawn(run(failing, route, Arc::new(Shared::new(listen, Options::default()))));
 
         let mut client = TcpStream::connect(listen).await?;
         let (upstream, _) = target.accept().await?;

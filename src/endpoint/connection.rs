@@ -32,12 +32,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(listen: SocketAddr, options: Options) -> Shared {
-        Shared {
-            listen,
-            options,
-            counters: Counters::default(),
-            turns: Semaphore::new(CONNECTS_AT_ONCE),
-        }
+        Shared { listen, options, counters: Counters::default(), turns: Semaphore::new(CONNECTS_AT_ONCE) }
     }
 }
 
@@ -90,8 +85,7 @@ async fn reach(
         };
         match lease {
             None => {
-                let until =
-                    *held_until.get_or_insert_with(|| Instant::now() + shared.options.hold_limit);
+                let until = *held_until.get_or_insert_with(|| Instant::now() + shared.options.hold_limit);
                 stay(client, peer, route, shared, until).await?;
             }
             Some(lease) => match approach(peer, route, shared, lease).await {
@@ -112,12 +106,7 @@ async fn stay(
     until: Instant,
 ) -> Option<()> {
     let _held = shared.counters.held.enter();
-    let opened = async {
-        route
-            .wait_for(|route| route.gate() != Gate::Held)
-            .await
-            .is_ok()
-    };
+    let opened = async { route.wait_for(|route| route.gate() != Gate::Held).await.is_ok() };
     tokio::select! {
         biased;
         opened = opened => opened.then_some(()),
@@ -157,12 +146,7 @@ enum Approach {
     Failed,
 }
 
-async fn approach(
-    peer: SocketAddr,
-    route: &mut watch::Receiver<Route>,
-    shared: &Shared,
-    lease: Lease,
-) -> Approach {
+async fn approach(peer: SocketAddr, route: &mut watch::Receiver<Route>, shared: &Shared, lease: Lease) -> Approach {
     // What this future owns of the connection is closed when `select` drops it, which is before the lease is dropped.
     let connected = async {
         let turn = shared.turns.acquire().await;
@@ -173,11 +157,7 @@ async fn approach(
     let superseded = async {
         let closed = route.wait_for(|route| !route.admits(&lease)).await.is_err();
         // The endpoint vanished without closing its route: there is nothing to try again.
-        if closed {
-            Approach::Failed
-        } else {
-            Approach::Superseded
-        }
+        if closed { Approach::Failed } else { Approach::Superseded }
     };
     let connected = tokio::select! {
         biased;
@@ -190,11 +170,7 @@ async fn approach(
             return match established {
                 Some(counted) => {
                     let counted = (counted, shared.counters.established.enter());
-                    Approach::Established(Link {
-                        stream,
-                        _counted: counted,
-                        lease,
-                    })
+                    Approach::Established(Link { stream, _counted: counted, lease })
                 }
                 None => {
                     drop(stream);

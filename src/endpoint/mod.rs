@@ -109,22 +109,14 @@ impl Endpoint {
     ///
     /// # Panics
     /// As [`bind`](Endpoint::bind).
-    pub async fn bind_with(
-        listen: impl ToSocketAddrs,
-        upstream: Upstream,
-        options: Options,
-    ) -> io::Result<Endpoint> {
+    pub async fn bind_with(listen: impl ToSocketAddrs, upstream: Upstream, options: Options) -> io::Result<Endpoint> {
         let listener = TcpListener::bind(listen).await?;
         let local_addr = listener.local_addr()?;
         tracing::info!(listen = %local_addr, %upstream, "endpoint opened");
         let shared = Arc::new(Shared::new(local_addr, options));
         let (route, current) = watch::channel(Route::to(upstream));
         tokio::spawn(accept::run(listener, current, Arc::clone(&shared)));
-        Ok(Endpoint {
-            local_addr,
-            route,
-            shared,
-        })
+        Ok(Endpoint { local_addr, route, shared })
     }
 
     /// The address that is listened on, with the real port.
@@ -179,9 +171,7 @@ impl Endpoint {
     pub async fn point_to(&self, upstream: Upstream) -> Switched {
         let from = self.upstream();
         let to = upstream.to_string();
-        let switched = self
-            .replace(|route| Route::to(upstream).numbered_after(route))
-            .await;
+        let switched = self.replace(|route| Route::to(upstream).numbered_after(route)).await;
         tracing::info!(
             listen = %self.local_addr, %from, %to,
             dropped = switched.dropped, held = switched.held, lingering = switched.lingering,
@@ -245,11 +235,7 @@ impl Endpoint {
         if lingering > 0 {
             tracing::warn!(listen = %self.local_addr, lingering, "connections to the old upstream still open after 5 s");
         }
-        Switched {
-            dropped,
-            held,
-            lingering,
-        }
+        Switched { dropped, held, lingering }
     }
 
     fn shut(&self) -> bool {

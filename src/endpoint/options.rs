@@ -53,11 +53,7 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options {
-            hold_limit: Duration::from_secs(10),
-            connect_timeout: Duration::from_secs(5),
-            max_waiting: 10_000,
-        }
+        Options { hold_limit: Duration::from_secs(10), connect_timeout: Duration::from_secs(5), max_waiting: 10_000 }
     }
 }
 
@@ -68,17 +64,7 @@ mod tests {
     #[test]
     fn values_out_of_bounds_are_taken_as_the_bound() {
         // invariant 4
-        let options = Options::default()
-            .hold_limit(Duration::MAX)
-            .connect_timeout(Duration::MAX)
-            .max_waiting(0);
-        assert_eq!(
-            options,
-            Options {
-                hold_limit: LONGEST,
-                connect_timeout: LONGEST,
-                max_waiting: 1
-            }
-        );
+        let options = Options::default().hold_limit(Duration::MAX).connect_timeout(Duration::MAX).max_waiting(0);
+        assert_eq!(options, Options { hold_limit: LONGEST, connect_timeout: LONGEST, max_waiting: 1 });
     }
 }

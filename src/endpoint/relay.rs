@@ -35,16 +35,8 @@ where
 {
     let (mut client_reader, mut client_writer) = client;
     let (mut upstream_reader, mut upstream_writer) = upstream;
-    let mut up = std::pin::pin!(pass(
-        &mut client_reader,
-        &mut upstream_writer,
-        &counters.upstream_bytes
-    ));
-    let mut down = std::pin::pin!(pass(
-        &mut upstream_reader,
-        &mut client_writer,
-        &counters.client_bytes
-    ));
+    let mut up = std::pin::pin!(pass(&mut client_reader, &mut upstream_writer, &counters.upstream_bytes));
+    let mut down = std::pin::pin!(pass(&mut upstream_reader, &mut client_writer, &counters.client_bytes));
     tokio::select! {
         end = &mut up => finish(end, down).await,
         end = &mut down => finish(end, up).await,
@@ -64,11 +56,7 @@ async fn finish(first: End, other: impl Future<Output = End>) {
     }
 }
 
-async fn pass(
-    reader: &mut (impl AsyncRead + Unpin),
-    writer: &mut (impl AsyncWrite + Unpin),
-    passed: &Counter,
-) -> End {
+async fn pass(reader: &mut (impl AsyncRead + Unpin), writer: &mut (impl AsyncWrite + Unpin), passed: &Counter) -> End {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         let count = match reader.read(&mut buffer).await {
@@ -110,10 +98,7 @@ mod tests {
             client.read_to_end(&mut received).await?;
             std::io::Result::Ok(received)
         };
-        let (_, received) = tokio::join!(
-            relay(split(client_side), split(server_side), &counters),
-            outcome
-        );
+        let (_, received) = tokio::join!(relay(split(client_side), split(server_side), &counters), outcome);
         assert!(matches!(received.as_deref(), Ok(b"too large")));
         assert!(sent > 0);
     }

@@ -39,13 +39,7 @@ impl Route {
     }
 
     fn new(epoch: u64, gate: Gate, upstream: Arc<Upstream>) -> Route {
-        Route {
-            epoch,
-            gate,
-            upstream,
-            established: Arc::default(),
-            end: watch::Sender::new(()),
-        }
+        Route { epoch, gate, upstream, established: Arc::default(), end: watch::Sender::new(()) }
     }
 
     pub(super) fn numbered_after(mut self, before: &Route) -> Route {
@@ -84,11 +78,7 @@ impl Route {
     }
 
     pub(super) fn lease(&self) -> Lease {
-        Lease {
-            epoch: self.epoch,
-            upstream: Arc::clone(&self.upstream),
-            ended: self.end.subscribe(),
-        }
+        Lease { epoch: self.epoch, upstream: Arc::clone(&self.upstream), ended: self.end.subscribe() }
     }
 
     /// Whether a holder of `lease` may be established now.
@@ -157,12 +147,7 @@ mod tests {
         assert!(route.set_gate(Gate::Open));
         assert!(route.establish(&lease).is_some());
         assert!(route.renewed().establish(&lease).is_none());
-        assert!(
-            Route::to(Upstream::Tcp("green:3306".into()))
-                .numbered_after(&route)
-                .establish(&lease)
-                .is_none()
-        );
+        assert!(Route::to(Upstream::Tcp("green:3306".into())).numbered_after(&route).establish(&lease).is_none());
     }
 
     #[test]

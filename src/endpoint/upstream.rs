@@ -65,10 +65,7 @@ pub(super) async fn connect(upstream: &Upstream, listen: SocketAddr) -> io::Resu
         Upstream::Tcp(address) => {
             let addresses: Vec<SocketAddr> = lookup_host(address.as_str()).await?.collect();
             if addresses.iter().any(|address| leads_to(*address, listen)) {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "the upstream is the endpoint itself",
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "the upstream is the endpoint itself"));
             }
             let stream = TcpStream::connect(&addresses[..]).await?;
             stream.set_nodelay(true)?;
@@ -77,10 +74,7 @@ pub(super) async fn connect(upstream: &Upstream, listen: SocketAddr) -> io::Resu
         #[cfg(unix)]
         Upstream::Unix(path) => Ok(Stream::Unix(connect_unix(path).await?)),
         #[cfg(not(unix))]
-        Upstream::Unix(_) => Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            "no unix sockets on this system",
-        )),
+        Upstream::Unix(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "no unix sockets on this system")),
     }
 }
 
@@ -98,8 +92,7 @@ async fn connect_unix(path: &std::path::Path) -> io::Result<UnixStream> {
 }
 
 fn leads_to(address: SocketAddr, listen: SocketAddr) -> bool {
-    let all = listen.ip().is_unspecified()
-        && (address.ip().is_loopback() || address.ip().is_unspecified());
+    let all = listen.ip().is_unspecified() && (address.ip().is_loopback() || address.ip().is_unspecified());
     address.port() == listen.port() && (all || address.ip() == listen.ip())
 }
 
@@ -109,18 +102,9 @@ mod tests {
 
     #[test]
     fn an_address_reads_as_it_is_written() {
-        assert_eq!(
-            Upstream::Tcp("db.example:3306".into()).to_string(),
-            "db.example:3306"
-        );
-        assert_eq!(
-            Upstream::Unix("/run/mysqld.sock".into()).to_string(),
-            "unix:/run/mysqld.sock"
-        );
-        assert_eq!(
-            Upstream::from(SocketAddr::from(([127, 0, 0, 1], 3306))),
-            Upstream::Tcp("127.0.0.1:3306".into())
-        );
+        assert_eq!(Upstream::Tcp("db.example:3306".into()).to_string(), "db.example:3306");
+        assert_eq!(Upstream::Unix("/run/mysqld.sock".into()).to_string(), "unix:/run/mysqld.sock");
+        assert_eq!(Upstream::from(SocketAddr::from(([127, 0, 0, 1], 3306))), Upstream::Tcp("127.0.0.1:3306".into()));
     }
 
     #[test]
@@ -133,11 +117,7 @@ mod tests {
             ("10.0.0.7:3300", "0.0.0.0:3300", false),
             ("[::1]:3300", "[::]:3300", true),
         ] {
-            assert_eq!(
-                leads_to(address.parse()?, listen.parse()?),
-                expected,
-                "{address} behind {listen}"
-            );
+            assert_eq!(leads_to(address.parse()?, listen.parse()?), expected, "{address} behind {listen}");
         }
         Ok(())
     }
