@@ -1,1 +1,4 @@
 //! stub
+
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
