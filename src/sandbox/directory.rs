@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The longest path of a Unix socket is 107 bytes; the socket's own name and a counter are part of it.
 const LONGEST: usize = 80;
@@ -18,7 +18,7 @@ const OWNER: &str = "owner";
 #[derive(Debug)]
 pub(super) struct ServerDirectory {
     path: PathBuf,
-    kept: bool,
+    kept: AtomicBool,
     _owner: File,
 }
 
@@ -41,7 +41,7 @@ impl ServerDirectory {
                     fs::create_dir(path.join("tmp"))?;
                     return Ok(Self {
                         path,
-                        kept: false,
+                        kept: AtomicBool::new(false),
                         _owner: owner,
                     });
                 }
@@ -57,8 +57,8 @@ impl ServerDirectory {
     }
 
     /// Leaves the directory where it is, for good.
-    pub(super) fn keep(&mut self) {
-        self.kept = true;
+    pub(super) fn keep(&self) {
+        self.kept.store(true, Ordering::Relaxed);
         // A directory without an owner's file is nobody's to sweep.
         let _ = fs::remove_file(self.path.join(OWNER));
     }
@@ -66,7 +66,7 @@ impl ServerDirectory {
 
 impl Drop for ServerDirectory {
     fn drop(&mut self) {
-        if !self.kept {
+        if !self.kept.load(Ordering::Relaxed) {
             let _ = fs::remove_dir_all(&self.path);
         }
     }
@@ -88,10 +88,10 @@ fn remove_abandoned(folder: &Path) {
         if Path::new("/proc").join(process).exists() {
             continue;
         }
-        if let Ok(owner) = File::open(entry.path().join(OWNER)) {
-            if owner.try_lock().is_ok() {
-                let _ = fs::remove_dir_all(entry.path());
-            }
+        if let Ok(owner) = File::open(entry.path().join(OWNER))
+            && owner.try_lock().is_ok()
+        {
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
@@ -108,7 +108,7 @@ mod tests {
         drop(directory);
         assert!(!path.exists());
 
-        let mut directory = ServerDirectory::create().unwrap();
+        let directory = ServerDirectory::create().unwrap();
         let path = directory.path().to_owned();
         directory.keep();
         drop(directory);

@@ -45,19 +45,17 @@ impl Installation {
             .find(|loader| loader.is_file());
         let loader = loader.ok_or_else(|| incomplete(folder, "its C library"))?;
         let base = folder.join("usr");
-        let mut libraries_and_plugins = libraries;
-        libraries_and_plugins.push(base.join("lib/mysql/private"));
-        Ok(Self {
+        Self {
             kind,
             programs: vec![base.join("sbin"), base.join("bin")],
             loader: Some(Loader(loader)),
-            libraries: libraries_and_plugins,
+            libraries,
             share: share_of(&base),
             plugins: plugins_of(&base),
             folder: base,
             server,
         }
-        .checked()?)
+        .checked()
     }
 
     /// The folder of the npm package, which has all files side by side.

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -74,8 +75,10 @@ impl ServerBuilder {
     /// of its log where it ends or does not answer within 60 s, [`SandboxErrorKind::Io`].
     pub async fn start(self) -> Result<Server, SandboxError> {
         let installation = Box::pin(fetch(self.kind, &|_| {})).await?;
-        let directory = ServerDirectory::create()
-            .map_err(|error| SandboxError::io("create a server's folder", error))?;
+        let directory = ServerDirectory::create();
+        let directory = Arc::new(
+            directory.map_err(|error| SandboxError::io("create a server's folder", error))?,
+        );
         let data = match &self.data {
             Some(folder) => std::path::absolute(folder).map_err(|error| {
                 SandboxError::io(format_args!("find the folder {}", folder.display()), error)
@@ -83,7 +86,13 @@ impl ServerBuilder {
             None => directory.path().join("data"),
         };
         if !data.is_dir() {
-            Box::pin(create_data(&installation, &self.options, &data)).await?;
+            Box::pin(create_data(
+                &installation,
+                &self.options,
+                &data,
+                Arc::clone(&directory),
+            ))
+            .await?;
         }
         let socket = directory.path().join("s.sock");
         let port = Port::reserve()?;
@@ -120,7 +129,7 @@ pub struct Server {
     process: Option<Process>,
     settings: ServerBuilder,
     installation: Installation,
-    directory: ServerDirectory,
+    directory: Arc<ServerDirectory>,
     data: PathBuf,
     socket: PathBuf,
     port: Port,
@@ -410,8 +419,13 @@ fn default_options(settings: &ServerBuilder) -> Vec<&'static str> {
         Kind::MySql56 => options.push("--log-slave-updates"),
         _ => options.extend(["--binlog-row-metadata=FULL", "--log-slave-updates"]),
     }
-    if settings.gtid && !settings.kind.is_mariadb() {
-        options.extend(["--gtid-mode=ON", "--enforce-gtid-consistency"]);
+    if !settings.kind.is_mariadb() {
+        // Off is spelled out too: MySQL 9.7 writes GTIDs by default.
+        options.extend(if settings.gtid {
+            ["--gtid-mode=ON", "--enforce-gtid-consistency=ON"]
+        } else {
+            ["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]
+        });
     }
     options.extend(if settings.durable {
         ["--sync-binlog=1", "--innodb-flush-log-at-trx-commit=1"]
@@ -467,7 +481,7 @@ mod tests {
     fn gtids_and_durability_are_choices() {
         let options = |builder: ServerBuilder| default_options(&builder).join(" ");
         assert!(options(Server::builder(Kind::MySql56)).contains("--gtid-mode=ON"));
-        assert!(!options(Server::builder(Kind::MySql56).gtid(false)).contains("gtid"));
+        assert!(options(Server::builder(Kind::MySql56).gtid(false)).contains("--gtid-mode=OFF"));
         assert!(!options(Server::builder(Kind::MariaDb118)).contains("gtid"));
         assert!(options(Server::builder(Kind::MySql97).durable(true)).contains("--sync-binlog=1"));
     }

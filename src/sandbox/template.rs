@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -15,7 +16,7 @@ use super::program::option;
 use super::{Installation, Kind, SandboxError, SandboxErrorKind, cache, copy, session};
 
 /// Part of a template's name: raised when what templates hold changes.
-const REVISION: u32 = 1;
+const REVISION: u32 = 2;
 /// Options that a data directory is made with and that a server cannot change later.
 const CREATION_OPTIONS: [&str; 3] = [
     "lower-case-table-names",
@@ -27,10 +28,13 @@ const CREATION_OPTIONS: [&str; 3] = [
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Fills `data`, which must not exist, with a fresh data directory that suits the server and its options.
+///
+/// `directory` is not removed before the last file is written, also where nobody waits for that any more.
 pub(super) async fn create_data(
     installation: &Installation,
     options: &[String],
     data: &Path,
+    directory: Arc<ServerDirectory>,
 ) -> Result<(), SandboxError> {
     let options: Vec<String> = options
         .iter()
@@ -38,17 +42,26 @@ pub(super) async fn create_data(
         .cloned()
         .collect();
     let template = ensure(installation, &options).await?;
-    let to = data.to_owned();
-    let copying = tokio::task::spawn_blocking(move || copy::copy_folder(&template, &to));
+    let draft = cache::Draft::new(data)?;
+    let copy = draft.path().join("data");
+    let (draft, _directory) = copy_folder(template, copy.clone(), (draft, directory)).await?;
+    draft.finish(&copy)
+}
+
+/// Copies a data directory. A copy that nobody waits for any more goes on to its end, so `owner` is what must not be
+/// dropped before.
+async fn copy_folder<O: Send + 'static>(
+    from: PathBuf,
+    to: PathBuf,
+    owner: O,
+) -> Result<O, SandboxError> {
+    let doing = format!("create the data directory {}", to.display());
+    let copying =
+        tokio::task::spawn_blocking(move || copy::copy_folder(&from, &to).map(|()| owner));
     let copied = copying
         .await
         .unwrap_or_else(|error| Err(io::Error::other(error)));
-    copied.map_err(|error| {
-        SandboxError::io(
-            format_args!("create the data directory {}", data.display()),
-            error,
-        )
-    })
+    copied.map_err(|error| SandboxError::io(doing, error))
 }
 
 fn is_creation_option(option: &str) -> bool {
@@ -72,9 +85,11 @@ async fn ensure(installation: &Installation, options: &[String]) -> Result<PathB
     let _lock = cache::lock(format!("template-{name}")).await?;
     if !place.is_dir() {
         let draft = cache::Draft::new(&place)?;
-        let data = draft.path().join("data");
+        let (data, sparse) = (draft.path().join("data"), draft.path().join("sparse"));
         Box::pin(create(installation, options, &data)).await?;
-        draft.finish(&data)?;
+        // The server wrote out its logs; a copy leaves their zeros out, and so does every copy of the copy.
+        let draft = copy_folder(data, sparse.clone(), draft).await?;
+        draft.finish(&sparse)?;
     }
     Ok(place)
 }
