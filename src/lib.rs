@@ -10,6 +10,8 @@ pub mod model;
 pub mod net;
 pub mod pipeline;
 pub mod plan;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod source;
 
 pub use error::{Error, ErrorKind, Result};
