@@ -15,6 +15,8 @@ mod progress;
 mod queue;
 mod replication;
 mod stages;
+mod switchover;
 
 pub use progress::{Progress, State};
 pub use replication::{Replication, ReplicationConfig};
+pub use switchover::{dry_run, switch_over};
