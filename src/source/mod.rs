@@ -6,6 +6,7 @@
 //! 3. Silence is noticed: a source that sends neither event nor heartbeat is an error within a bounded time.
 
 mod dump;
+pub mod file;
 
 pub use dump::{Dump, DumpRequest};
 
