@@ -33,6 +33,13 @@ pub(crate) struct Applier {
     max_statement_bytes: u64,
 }
 
+/// Statements for one round trip, and how many rows each must match.
+#[derive(Default)]
+struct Script {
+    sql: String,
+    expected: Vec<Option<u64>>,
+}
+
 /// Why the fast way did not work: something that only the careful way can settle.
 enum Fast {
     Applied,
@@ -140,37 +147,39 @@ impl Applier {
             Statement { sql: "BEGIN".into(), expected: None, op_count: 0 },
             Statement { sql: checkpoint::advance(self.stream, self.owner, next), expected: Some(1), op_count: 0 },
         ];
-        let mut script = String::new();
-        let mut expected = Vec::new();
-        let mut is_opening = true;
-        let mut pending = opening.iter().chain(statements).peekable();
-        while let Some(statement) = pending.next() {
-            self.check_size(statement)?;
-            if !script.is_empty() {
-                script.push(';');
-            }
-            script.push_str(&statement.sql);
-            expected.push(statement.expected);
-            if pending.peek().is_some_and(|following| script.len() + following.sql.len() < SCRIPT_BYTES) {
-                continue;
-            }
-            match self.session.run_all(&script).await {
+        for (index, script) in self.scripts(&opening, statements)?.iter().enumerate() {
+            match self.session.run_all(&script.sql).await {
                 Ok(done) => {
-                    if is_opening && done.get(1).is_some_and(|done| done.affected != 1) {
+                    if index == 0 && done.get(1).is_some_and(|done| done.affected != 1) {
                         return Err(taken_over());
                     }
-                    if !is_as_expected(&done, &expected) {
+                    if !is_as_expected(&done, &script.expected) {
                         return Ok(Fast::NeedsCare);
                     }
                 }
                 Err((_, error)) if error.kind() == ErrorKind::Divergence => return Ok(Fast::NeedsCare),
                 Err((_, error)) => return Err(error),
             }
-            script.clear();
-            expected.clear();
-            is_opening = false;
         }
         Ok(Fast::Applied)
+    }
+
+    /// The statements in as few scripts as their bound allows.
+    fn scripts(&self, opening: &[Statement], statements: &[Statement]) -> Result<Vec<Script>> {
+        let mut scripts = vec![Script::default()];
+        for statement in opening.iter().chain(statements) {
+            self.check_size(statement)?;
+            if scripts.last().is_some_and(|script| script.sql.len() + statement.sql.len() > SCRIPT_BYTES) {
+                scripts.push(Script::default());
+            }
+            let Some(script) = scripts.last_mut() else { continue };
+            if !script.sql.is_empty() {
+                script.sql.push(';');
+            }
+            script.sql.push_str(&statement.sql);
+            script.expected.push(statement.expected);
+        }
+        Ok(scripts)
     }
 
     fn check_size(&self, statement: &Statement) -> Result<()> {

@@ -1,3 +1,4 @@
+use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -131,9 +132,13 @@ impl Replication {
                 has_reached(progress) || matches!(progress.state, State::Stopped | State::Failed { .. })
             })
             .await;
-        match reached {
-            Ok(progress) if has_reached(&progress) => Ok(()),
-            _ => Err(Error::new(ErrorKind::State, "the stream ended before the position was reached")),
+        let Ok(progress) = reached else {
+            return Err(Error::new(ErrorKind::State, "the stream ended before the position was reached"));
+        };
+        match &progress.state {
+            _ if has_reached(&progress) => Ok(()),
+            State::Failed { reason } => Err(Error::new(ErrorKind::State, format!("the stream failed: {reason}"))),
+            _ => Err(Error::new(ErrorKind::State, "the stream was stopped before the position was reached")),
         }
     }
 
@@ -166,7 +171,9 @@ async fn drive(config: ReplicationConfig, progress: watch::Sender<Progress>, mut
     let mut pause = Duration::from_millis(100);
     loop {
         let before = progress.borrow().groups;
-        let result = session(&config, owner, &progress, &mut stop).await;
+        let run: Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> =
+            Box::pin(session(&config, owner, progress.clone(), &mut stop));
+        let result = run.await;
         let error = match result {
             Ok(()) => {
                 progress.send_modify(|progress| progress.state = State::Stopped);
@@ -202,7 +209,7 @@ async fn drive(config: ReplicationConfig, progress: watch::Sender<Progress>, mut
 async fn session(
     config: &ReplicationConfig,
     owner: Owner,
-    progress: &watch::Sender<Progress>,
+    progress: watch::Sender<Progress>,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<()> {
     let mut green_session = Session::open(&config.green).await?;

@@ -28,7 +28,7 @@ pub(super) async fn run(
     decoder: Decoder,
     planner: Planner,
     applier: &mut Applier,
-    progress: &watch::Sender<Progress>,
+    progress: watch::Sender<Progress>,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<()> {
     let runtime = Handle::current();
@@ -145,7 +145,7 @@ fn add(planner: &mut Planner, item: Decoded) -> Result<()> {
 async fn apply(
     mut groups: mpsc::Receiver<Result<Group>>,
     applier: &mut Applier,
-    progress: &watch::Sender<Progress>,
+    progress: watch::Sender<Progress>,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<()> {
     loop {

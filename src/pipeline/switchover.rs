@@ -42,14 +42,9 @@ impl Engine for Forward {
     }
 
     async fn reached(&mut self, target: &Position) -> Result<()> {
-        let replication = self.replication.as_mut().ok_or_else(|| Error::internal("the stream was not started"))?;
-        tokio::select! {
-            biased;
-            reached = replication.reached(target) => reached,
-            ended = replication.finished() => {
-                self.replication = None;
-                Err(ended.err().unwrap_or_else(|| Error::internal("the stream ended by itself")))
-            }
+        match &self.replication {
+            Some(replication) => replication.reached(target).await,
+            None => Err(Error::internal("the stream was not started")),
         }
     }
 
