@@ -103,6 +103,10 @@ pub(super) fn read(column: &WireColumn, flavor: Flavor, cursor: &mut Cursor<'_>)
         TIME => temporal::old_time(cursor),
         DATETIME => temporal::old_datetime(cursor),
         TIMESTAMP => temporal::old_timestamp(cursor),
+        BLOB_COMPRESSED | VARCHAR_COMPRESSED => {
+            Err(unsupported(format!("columns of type {} are not handled", type_name(column.type_code)))
+                .with_advice("alter the column to one without COMPRESSED before starting"))
+        }
         other => Err(unsupported(format!("columns of type {other} ({}) are not handled", type_name(other)))),
     }
 }
