@@ -35,53 +35,27 @@ async fn lives_and_dies(kind: Kind) -> Outcome {
     // It is what its kind says, and a full replication source.
     let answer = server.sql("select version()").await?;
     assert!(answer.starts_with(version(kind)), "{answer}");
-    let settings =
-        "select @@log_bin, @@binlog_format, @@binlog_row_image, @@binlog_checksum, @@server_id";
-    assert_eq!(
-        server.sql(settings).await?,
-        format!("1\tROW\tFULL\tCRC32\t{}", server.port())
-    );
+    let settings = "select @@log_bin, @@binlog_format, @@binlog_row_image, @@binlog_checksum, @@server_id";
+    assert_eq!(server.sql(settings).await?, format!("1\tROW\tFULL\tCRC32\t{}", server.port()));
     if !kind.is_mariadb() {
-        assert_eq!(
-            server
-                .sql("select @@gtid_mode, @@global.gtid_executed")
-                .await?,
-            "ON\t"
-        );
+        assert_eq!(server.sql("select @@gtid_mode, @@global.gtid_executed").await?, "ON\t");
     }
     let accounts = "select user, host from mysql.user where user in ('', 'root') order by host";
-    assert_eq!(
-        server.sql(accounts).await?,
-        "root\t127.0.0.1\nroot\tlocalhost"
-    );
+    assert_eq!(server.sql(accounts).await?, "root\t127.0.0.1\nroot\tlocalhost");
     assert_eq!(server.sql("show schemas like 'test'").await?, "");
 
     // Root gets in over TCP without a password, and may grant what it has.
     let mut session = Conn::new(Opts::from_url(&server.url())?).await?;
-    session
-        .query_drop("create user app@'127.0.0.1' identified by 'p:/w'")
-        .await?;
-    session
-        .query_drop("grant select on *.* to app@'127.0.0.1'")
-        .await?;
+    session.query_drop("create user app@'127.0.0.1' identified by 'p:/w'").await?;
+    session.query_drop("grant select on *.* to app@'127.0.0.1'").await?;
     session.disconnect().await?;
     let mut session = Conn::new(Opts::from_url(&server.url_as("app", "p:/w"))?).await?;
-    assert_eq!(
-        session
-            .query_first::<String, _>("select user()")
-            .await?
-            .as_deref(),
-        Some("app@127.0.0.1")
-    );
+    assert_eq!(session.query_first::<String, _>("select user()").await?.as_deref(), Some("app@127.0.0.1"));
     session.disconnect().await?;
 
     // A committed row outlives a crash and an orderly stop.
-    server
-        .sql("create schema shop; create table shop.item (id int primary key, name text)")
-        .await?;
-    server
-        .sql("insert into shop.item values (1, 'a\tb'), (2, null)")
-        .await?;
+    server.sql("create schema shop; create table shop.item (id int primary key, name text)").await?;
+    server.sql("insert into shop.item values (1, 'a\tb'), (2, null)").await?;
     let (port, folder) = (server.port(), server.data_dir().to_owned());
     server.kill().await?;
     assert!(!server.is_running());
@@ -89,10 +63,7 @@ async fn lives_and_dies(kind: Kind) -> Outcome {
     assert_eq!(refused.kind(), SandboxErrorKind::NotRunning);
     server.start().await?;
     assert_eq!(server.port(), port);
-    assert_eq!(
-        server.sql("select * from shop.item order by id").await?,
-        "1\ta\\tb\n2\tNULL"
-    );
+    assert_eq!(server.sql("select * from shop.item order by id").await?, "1\ta\\tb\n2\tNULL");
     server.restart().await?;
     assert_eq!(server.sql("select count(*) from shop.item").await?, "2");
 
@@ -104,11 +75,7 @@ async fn lives_and_dies(kind: Kind) -> Outcome {
             assert!(String::from_utf8_lossy(&output.stdout).contains("create schema shop"));
         }
         Err(error) => {
-            assert_eq!(
-                (kind, error.kind()),
-                (Kind::MySql56, SandboxErrorKind::NoProgram),
-                "{error}"
-            );
+            assert_eq!((kind, error.kind()), (Kind::MySql56, SandboxErrorKind::NoProgram), "{error}");
         }
     }
 
@@ -123,10 +90,7 @@ async fn lives_and_dies(kind: Kind) -> Outcome {
 
 fn process_of(server: &Server) -> String {
     let file = server.socket().with_file_name("pid");
-    std::fs::read_to_string(file)
-        .expect("a running server's process file")
-        .trim()
-        .to_owned()
+    std::fs::read_to_string(file).expect("a running server's process file").trim().to_owned()
 }
 
 #[tokio::test]
@@ -156,16 +120,10 @@ async fn mariadb_11_8_lives_and_dies() -> Outcome {
 
 #[tokio::test]
 async fn copies_of_a_template_are_servers_of_their_own() -> Result<(), SandboxError> {
-    let (one, two) = tokio::join!(
-        Server::builder(Kind::MySql97).start(),
-        Server::builder(Kind::MySql97).start()
-    );
+    let (one, two) = tokio::join!(Server::builder(Kind::MySql97).start(), Server::builder(Kind::MySql97).start());
     let (one, two) = (one?, two?);
     assert_ne!(one.port(), two.port());
-    assert_ne!(
-        one.sql("select @@server_uuid").await?,
-        two.sql("select @@server_uuid").await?
-    );
+    assert_ne!(one.sql("select @@server_uuid").await?, two.sql("select @@server_uuid").await?);
     Ok(())
 }
 
@@ -178,8 +136,7 @@ async fn the_callers_options_win() -> Result<(), SandboxError> {
         .option("--binlog-row-image=MINIMAL")
         .start()
         .await?;
-    let settings =
-        "select @@gtid_mode, @@sync_binlog, @@lower_case_table_names, @@binlog_row_image";
+    let settings = "select @@gtid_mode, @@sync_binlog, @@lower_case_table_names, @@binlog_row_image";
     assert_eq!(server.sql(settings).await?, "OFF\t1\t1\tMINIMAL");
     Ok(())
 }
@@ -187,11 +144,7 @@ async fn the_callers_options_win() -> Result<(), SandboxError> {
 #[tokio::test]
 async fn a_server_that_cannot_start_says_why_at_once() {
     let began = Instant::now();
-    let error = Server::builder(Kind::MariaDb1011)
-        .option("--no-such-option")
-        .start()
-        .await
-        .unwrap_err();
+    let error = Server::builder(Kind::MariaDb1011).option("--no-such-option").start().await.unwrap_err();
     assert_eq!(error.kind(), SandboxErrorKind::Start);
     assert!(error.to_string().contains("no-such-option"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(30));
@@ -200,14 +153,8 @@ async fn a_server_that_cannot_start_says_why_at_once() {
 #[tokio::test]
 async fn a_refused_statement_keeps_its_number() -> Result<(), SandboxError> {
     let server = Server::builder(Kind::MariaDb1011).start().await?;
-    let error = server
-        .sql("select 1; select * from mysql.nowhere")
-        .await
-        .unwrap_err();
-    assert_eq!(
-        (error.kind(), error.code()),
-        (SandboxErrorKind::Statement, Some(1146))
-    );
+    let error = server.sql("select 1; select * from mysql.nowhere").await.unwrap_err();
+    assert_eq!((error.kind(), error.code()), (SandboxErrorKind::Statement, Some(1146)));
     Ok(())
 }
 
@@ -230,16 +177,10 @@ async fn a_paused_server_answers_when_it_is_resumed() -> Result<(), SandboxError
 async fn data_of_the_callers_own_stays() -> Outcome {
     let folder = tempfile::tempdir()?;
     let data = folder.path().join("data");
-    let server = Server::builder(Kind::MariaDb1011)
-        .data_dir(&data)
-        .start()
-        .await?;
+    let server = Server::builder(Kind::MariaDb1011).data_dir(&data).start().await?;
     server.sql("create schema shop").await?;
     drop(server);
-    let server = Server::builder(Kind::MariaDb1011)
-        .data_dir(&data)
-        .start()
-        .await?;
+    let server = Server::builder(Kind::MariaDb1011).data_dir(&data).start().await?;
     assert_eq!(server.sql("show schemas like 'shop'").await?, "shop");
     drop(server);
     assert!(data.is_dir());
@@ -263,11 +204,7 @@ fn a_server_is_dropped_outside_of_a_runtime() -> Outcome {
 #[ignore = "never ends by itself"]
 async fn runs_a_server_until_killed() -> Outcome {
     let server = Server::builder(Kind::MariaDb1011).start().await?;
-    println!(
-        "process {} {}",
-        process_of(&server),
-        server.data_dir().display()
-    );
+    println!("process {} {}", process_of(&server), server.data_dir().display());
     std::future::pending().await
 }
 
@@ -275,19 +212,13 @@ async fn runs_a_server_until_killed() -> Outcome {
 fn a_server_dies_with_the_process_that_started_it() -> Outcome {
     use std::io::{BufRead, BufReader};
     let mut child = Command::new(std::env::current_exe()?)
-        .args([
-            "runs_a_server_until_killed",
-            "--exact",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["runs_a_server_until_killed", "--exact", "--ignored", "--nocapture"])
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
     let lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
-    let line = lines
-        .map_while(Result::ok)
-        .find_map(|line| line.split_once("process ").map(|(_, rest)| rest.to_owned()));
+    let line =
+        lines.map_while(Result::ok).find_map(|line| line.split_once("process ").map(|(_, rest)| rest.to_owned()));
     let line = line.ok_or("the server did not start")?;
     let (process, data) = line.split_once(' ').ok_or("no data directory")?;
     let running = Path::new("/proc").join(process).join("task");
@@ -296,10 +227,7 @@ fn a_server_dies_with_the_process_that_started_it() -> Outcome {
     child.wait()?;
     let began = Instant::now();
     while is_alive(process) {
-        assert!(
-            began.elapsed() < Duration::from_secs(20),
-            "the server outlives its parent"
-        );
+        assert!(began.elapsed() < Duration::from_secs(20), "the server outlives its parent");
         std::thread::sleep(Duration::from_millis(20));
     }
     // A killed process cannot clean up; the next one does.
@@ -310,7 +238,5 @@ fn a_server_dies_with_the_process_that_started_it() -> Outcome {
 /// Whether the process runs; one that has ended and that nobody has asked about yet does not.
 fn is_alive(process: &str) -> bool {
     let state = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    state
-        .rsplit_once(") ")
-        .is_some_and(|(_, rest)| !rest.starts_with('Z'))
+    state.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }

@@ -50,10 +50,13 @@ pub async fn delete(config: &DeleteConfig) -> Result<Deleted> {
     let mut green = Session::open(&config.green).await?;
     let place = |error: Error| error.at(|place| place.server = Some(config.green.address()));
     let state = |message: &'static str| place(Error::new(ErrorKind::State, message));
-    let deployment = Deployment::read(&mut green).await?.ok_or_else(|| state("there is no deployment on this server"))?;
+    let deployment =
+        Deployment::read(&mut green).await?.ok_or_else(|| state("there is no deployment on this server"))?;
     match deployment.status {
         Status::SwitchoverInProgress => {
-            return Err(state("a switchover is under way").with_advice("run `switchover` again: it finishes or undoes it"));
+            return Err(
+                state("a switchover is under way").with_advice("run `switchover` again: it finishes or undoes it")
+            );
         }
         Status::SwitchoverCompleted if config.delete_target => {
             return Err(state("green is production now and is not deleted")

@@ -6,8 +6,8 @@ use tokio::task::JoinHandle;
 
 use super::progress::{Progress, State};
 use super::stages;
-use crate::apply::checkpoint::{self, Checkpoint, Owner, Stream};
 use crate::apply::Applier;
+use crate::apply::checkpoint::{self, Checkpoint, Owner, Stream};
 use crate::decode::{Decoder, DecoderOptions};
 use crate::deployment::{Deployment, Status};
 use crate::error::{Error, ErrorKind, Recovery, Result};
@@ -86,7 +86,10 @@ impl Replication {
                 .at(|place| place.server = Some(config.green.address())));
         }
         if green.version.partial_cmp(&blue.version).is_none_or(std::cmp::Ordering::is_lt) {
-            return Err(Error::new(ErrorKind::Version, format!("blue is {}, green is {}", blue.version, green.version)));
+            return Err(Error::new(
+                ErrorKind::Version,
+                format!("blue is {}, green is {}", blue.version, green.version),
+            ));
         }
         let head_at_start = blue.head(&mut blue_session).await?;
         check_deployment(&mut green_session, &config).await?;
@@ -166,7 +169,11 @@ fn joined(result: std::result::Result<Result<()>, tokio::task::JoinError>) -> Re
 }
 
 /// Keeps the stream running over errors that may pass.
-async fn drive(config: ReplicationConfig, progress: watch::Sender<Progress>, mut stop: watch::Receiver<bool>) -> Result<()> {
+async fn drive(
+    config: ReplicationConfig,
+    progress: watch::Sender<Progress>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
     let owner = Owner::new();
     let mut pause = Duration::from_millis(100);
     loop {
@@ -250,7 +257,10 @@ fn check_source(blue: &Server, url: &ServerUrl) -> Result<()> {
         return wrong("blue has no server_id", "set server_id on blue to a number above 0");
     }
     if blue.binlog.format != "ROW" {
-        return wrong("binlog_format of blue is not ROW", "SET GLOBAL binlog_format = ROW on blue, and end older sessions");
+        return wrong(
+            "binlog_format of blue is not ROW",
+            "SET GLOBAL binlog_format = ROW on blue, and end older sessions",
+        );
     }
     if blue.binlog.row_image != "FULL" {
         return wrong(
@@ -259,7 +269,10 @@ fn check_source(blue: &Server, url: &ServerUrl) -> Result<()> {
         );
     }
     if blue.binlog.row_value_options.contains("PARTIAL_JSON") {
-        return wrong("blue logs partial JSON", "SET GLOBAL binlog_row_value_options = '' on blue, and end older sessions");
+        return wrong(
+            "blue logs partial JSON",
+            "SET GLOBAL binlog_row_value_options = '' on blue, and end older sessions",
+        );
     }
     Ok(())
 }
@@ -281,7 +294,9 @@ async fn check_deployment(green: &mut Session, config: &ReplicationConfig) -> Re
         Status::SwitchoverCompleted => "green is production now",
         _ => "look at `status`",
     };
-    Err(Error::new(ErrorKind::State, message).with_advice(advice).at(|place| place.server = Some(config.green.address())))
+    Err(Error::new(ErrorKind::State, message)
+        .with_advice(advice)
+        .at(|place| place.server = Some(config.green.address())))
 }
 
 /// The checkpoint's position must be one of this blue, which must still have the log from there on.
@@ -289,8 +304,11 @@ async fn check_checkpoint(session: &mut Session, blue: &Server, checkpoint: &Che
     let has_gtid = checkpoint.position.gtid.is_some() && blue.binlog.has_gtid;
     // GTIDs name a transaction on every server of a topology; coordinates mean something on one server only.
     if checkpoint.source != blue.identity && !has_gtid {
-        return Err(Error::new(ErrorKind::Position, "the checkpoint on green was taken on another server than this blue")
-            .at(|place| place.server = Some(session.address().to_owned())));
+        return Err(Error::new(
+            ErrorKind::Position,
+            "the checkpoint on green was taken on another server than this blue",
+        )
+        .at(|place| place.server = Some(session.address().to_owned())));
     }
     source::check_start(session, blue, &checkpoint.position).await
 }
@@ -307,8 +325,9 @@ async fn first_position(session: &mut Session, blue: &Server, from: Option<&Star
                 return Err(Error::new(ErrorKind::Position, "blue has no GTIDs")
                     .with_advice("start with file:NAME:OFFSET, or set gtid_mode=ON on blue"));
             }
-            let gtid = GtidPosition::parse(flavor, text)
-                .map_err(|reason| Error::new(ErrorKind::Config, reason).with_advice("write gtid:SET as blue prints it"))?;
+            let gtid = GtidPosition::parse(flavor, text).map_err(|reason| {
+                Error::new(ErrorKind::Config, reason).with_advice("write gtid:SET as blue prints it")
+            })?;
             Ok(Position::new(Coordinates::new("", 4), Some(gtid)))
         }
         Some(StartPosition::Beginning) => {
@@ -316,7 +335,8 @@ async fn first_position(session: &mut Session, blue: &Server, from: Option<&Star
             let oldest = oldest.ok_or_else(|| Error::new(ErrorKind::Setting, "blue has no binlog"))?;
             let gtid = match flavor {
                 Flavor::MySql if blue.binlog.has_gtid => {
-                    let text = session.first("SELECT @@global.gtid_purged").await?.map(|row| row.text(0)).unwrap_or_default();
+                    let text =
+                        session.first("SELECT @@global.gtid_purged").await?.map(|row| row.text(0)).unwrap_or_default();
                     Some(blue.parse_gtid(&text)?)
                 }
                 // MariaDB does not say what came before its oldest file.

@@ -10,35 +10,20 @@ use super::SandboxError;
 
 /// The cache's folder, created if need be. Its layout is `servers/`, `templates/`, `ports/` and `locks/`.
 pub(super) fn folder() -> Result<PathBuf, SandboxError> {
-    let set = |name: &str| {
-        env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let folder = set("BLUEGREEN_CACHE")
         .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("bluegreen")))
         .or_else(|| set("HOME").map(|home| home.join(".cache/bluegreen")))
-        .ok_or_else(|| {
-            SandboxError::unavailable("no folder to keep servers in: set BLUEGREEN_CACHE")
-        })?;
+        .ok_or_else(|| SandboxError::unavailable("no folder to keep servers in: set BLUEGREEN_CACHE"))?;
     let made = fs::create_dir_all(&folder).and_then(|()| folder.canonicalize());
-    made.map_err(|error| {
-        SandboxError::io(
-            format_args!("create the cache folder {}", folder.display()),
-            error,
-        )
-    })
+    made.map_err(|error| SandboxError::io(format_args!("create the cache folder {}", folder.display()), error))
 }
 
 /// A folder of the cache, created if need be.
 pub(super) fn subfolder(name: &str) -> Result<PathBuf, SandboxError> {
     let folder = folder()?.join(name);
-    fs::create_dir_all(&folder).map_err(|error| {
-        SandboxError::io(
-            format_args!("create the cache folder {}", folder.display()),
-            error,
-        )
-    })?;
+    fs::create_dir_all(&folder)
+        .map_err(|error| SandboxError::io(format_args!("create the cache folder {}", folder.display()), error))?;
     Ok(folder)
 }
 
@@ -55,9 +40,7 @@ pub(super) async fn lock(name: String) -> Result<File, SandboxError> {
             io::Result::Ok(file)
         }
     });
-    let locked = locking
-        .await
-        .unwrap_or_else(|error| Err(io::Error::other(error)));
+    let locked = locking.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     locked.map_err(|error| SandboxError::io(format_args!("lock {}", path.display()), error))
 }
 
@@ -74,19 +57,11 @@ impl Draft {
     pub(super) fn new(place: &Path) -> Result<Self, SandboxError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let parent = place.parent().unwrap_or(Path::new("/"));
-        let name = place
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = place.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let create = || -> io::Result<PathBuf> {
             for entry in fs::read_dir(parent)? {
                 let entry = entry?;
-                if entry
-                    .file_name()
-                    .to_string_lossy()
-                    .starts_with(&format!("{name}.draft-"))
-                {
+                if entry.file_name().to_string_lossy().starts_with(&format!("{name}.draft-")) {
                     fs::remove_dir_all(entry.path())?;
                 }
             }
@@ -95,16 +70,9 @@ impl Draft {
             fs::create_dir(&path)?;
             Ok(path)
         };
-        let path = create().map_err(|error| {
-            SandboxError::io(
-                format_args!("create a folder in {}", parent.display()),
-                error,
-            )
-        })?;
-        Ok(Self {
-            path,
-            place: place.to_owned(),
-        })
+        let path = create()
+            .map_err(|error| SandboxError::io(format_args!("create a folder in {}", parent.display()), error))?;
+        Ok(Self { path, place: place.to_owned() })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -114,10 +82,7 @@ impl Draft {
     /// Moves `folder`, which is the draft or a folder of it, to the draft's place in one step.
     pub(super) fn finish(self, folder: &Path) -> Result<(), SandboxError> {
         fs::rename(folder, &self.place).map_err(|error| {
-            SandboxError::io(
-                format_args!("move a complete folder to {}", self.place.display()),
-                error,
-            )
+            SandboxError::io(format_args!("move a complete folder to {}", self.place.display()), error)
         })
     }
 }

@@ -27,8 +27,7 @@ impl ServerDirectory {
     pub(super) fn create() -> io::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         static SWEEP: Once = Once::new();
-        let folder = Some(env::temp_dir())
-            .filter(|folder| folder.is_absolute() && folder.as_os_str().len() < LONGEST);
+        let folder = Some(env::temp_dir()).filter(|folder| folder.is_absolute() && folder.as_os_str().len() < LONGEST);
         let folder = folder.unwrap_or_else(|| PathBuf::from("/tmp"));
         SWEEP.call_once(|| remove_abandoned(&folder));
         loop {
@@ -39,11 +38,7 @@ impl ServerDirectory {
                     let owner = File::create(path.join(OWNER))?;
                     owner.lock()?;
                     fs::create_dir(path.join("tmp"))?;
-                    return Ok(Self {
-                        path,
-                        kept: AtomicBool::new(false),
-                        _owner: owner,
-                    });
+                    return Ok(Self { path, kept: AtomicBool::new(false), _owner: owner });
                 }
                 // Left behind by a killed process that had this one's number.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -76,12 +71,8 @@ impl Drop for ServerDirectory {
 fn remove_abandoned(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let process = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(PREFIX))
-            .and_then(|name| name.split_once('-'));
-        let Some((process, _)) =
-            process.filter(|(process, _)| process.bytes().all(|byte| byte.is_ascii_digit()))
+        let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|name| name.split_once('-'));
+        let Some((process, _)) = process.filter(|(process, _)| process.bytes().all(|byte| byte.is_ascii_digit()))
         else {
             continue;
         };

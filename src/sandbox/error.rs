@@ -38,12 +38,7 @@ pub enum SandboxErrorKind {
 
 impl SandboxError {
     pub(super) fn new(kind: SandboxErrorKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            code: None,
-            source: None,
-        }
+        Self { kind, message: message.into(), code: None, source: None }
     }
 
     pub(super) fn unavailable(message: impl Into<String>) -> Self {
@@ -98,8 +93,6 @@ impl fmt::Debug for SandboxError {
 
 impl Error for SandboxError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source
-            .as_deref()
-            .map(|error| error as &(dyn Error + 'static))
+        self.source.as_deref().map(|error| error as &(dyn Error + 'static))
     }
 }

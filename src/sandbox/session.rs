@@ -12,13 +12,8 @@ pub(super) async fn query(socket: &Path, statement: &str) -> Result<String, Sand
     let result = Box::pin(run(socket, statement)).await;
     result.map_err(|error| match error {
         mysql_async::Error::Server(error) => {
-            let message = format!(
-                "the server refused a statement with error {} ({})",
-                error.code, error.state
-            );
-            SandboxError::new(SandboxErrorKind::Statement, message)
-                .with_code(error.code)
-                .caused_by(error)
+            let message = format!("the server refused a statement with error {} ({})", error.code, error.state);
+            SandboxError::new(SandboxErrorKind::Statement, message).with_code(error.code).caused_by(error)
         }
         error => {
             let message = format!("the session over {} broke", socket.display());
@@ -86,10 +81,7 @@ mod tests {
     fn rows_are_written_as_the_client_programs_do() {
         let bytes = |text: &str| Some(Value::Bytes(text.into()));
         let mut text = String::new();
-        write_row(
-            vec![bytes("a\tb\n"), Some(Value::NULL), bytes(""), bytes("\\")],
-            &mut text,
-        );
+        write_row(vec![bytes("a\tb\n"), Some(Value::NULL), bytes(""), bytes("\\")], &mut text);
         assert_eq!(text, "a\\tb\\n\tNULL\t\t\\\\");
     }
 }

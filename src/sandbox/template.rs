@@ -18,11 +18,7 @@ use super::{Installation, Kind, SandboxError, SandboxErrorKind, cache, copy, ses
 /// Part of a template's name: raised when what templates hold changes.
 const REVISION: u32 = 2;
 /// Options that a data directory is made with and that a server cannot change later.
-const CREATION_OPTIONS: [&str; 3] = [
-    "lower-case-table-names",
-    "innodb-page-size",
-    "innodb-data-file-path",
-];
+const CREATION_OPTIONS: [&str; 3] = ["lower-case-table-names", "innodb-page-size", "innodb-data-file-path"];
 
 /// How long a server may take to start or to stop.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,11 +32,7 @@ pub(super) async fn create_data(
     data: &Path,
     directory: Arc<ServerDirectory>,
 ) -> Result<(), SandboxError> {
-    let options: Vec<String> = options
-        .iter()
-        .filter(|option| is_creation_option(option))
-        .cloned()
-        .collect();
+    let options: Vec<String> = options.iter().filter(|option| is_creation_option(option)).cloned().collect();
     let template = ensure(installation, &options).await?;
     let draft = cache::Draft::new(data)?;
     let copy = draft.path().join("data");
@@ -50,27 +42,15 @@ pub(super) async fn create_data(
 
 /// Copies a data directory. A copy that nobody waits for any more goes on to its end, so `owner` is what must not be
 /// dropped before.
-async fn copy_folder<O: Send + 'static>(
-    from: PathBuf,
-    to: PathBuf,
-    owner: O,
-) -> Result<O, SandboxError> {
+async fn copy_folder<O: Send + 'static>(from: PathBuf, to: PathBuf, owner: O) -> Result<O, SandboxError> {
     let doing = format!("create the data directory {}", to.display());
-    let copying =
-        tokio::task::spawn_blocking(move || copy::copy_folder(&from, &to).map(|()| owner));
-    let copied = copying
-        .await
-        .unwrap_or_else(|error| Err(io::Error::other(error)));
+    let copying = tokio::task::spawn_blocking(move || copy::copy_folder(&from, &to).map(|()| owner));
+    let copied = copying.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     copied.map_err(|error| SandboxError::io(doing, error))
 }
 
 fn is_creation_option(option: &str) -> bool {
-    let name = option
-        .trim_start_matches('-')
-        .split('=')
-        .next()
-        .unwrap_or_default()
-        .replace('_', "-");
+    let name = option.trim_start_matches('-').split('=').next().unwrap_or_default().replace('_', "-");
     CREATION_OPTIONS.contains(&name.as_str())
 }
 
@@ -94,19 +74,12 @@ async fn ensure(installation: &Installation, options: &[String]) -> Result<PathB
     Ok(place)
 }
 
-async fn create(
-    installation: &Installation,
-    options: &[String],
-    data: &Path,
-) -> Result<(), SandboxError> {
-    let directory = ServerDirectory::create()
-        .map_err(|error| SandboxError::io("create a temporary folder", error))?;
+async fn create(installation: &Installation, options: &[String], data: &Path) -> Result<(), SandboxError> {
+    let directory = ServerDirectory::create().map_err(|error| SandboxError::io("create a temporary folder", error))?;
     let log = directory.path().join("error.log");
     if installation.kind() == Kind::MySql97 {
         let mut command = installation.server(data);
-        command
-            .args(["--initialize-insecure", "--disable-log-bin"])
-            .args(options);
+        command.args(["--initialize-insecure", "--disable-log-bin"]).args(options);
         let process = Process::start(command, &log).await?;
         match process.wait(PATIENCE).await {
             Some(status) if status.success() => {}
@@ -153,10 +126,7 @@ async fn bootstrap(
             match installation.script(name) {
                 Some(path) => io::copy(&mut File::open(path)?, &mut file).map(|_| ())?,
                 None if needed => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::NotFound,
-                        format!("no {name}"),
-                    ));
+                    return Err(io::Error::new(io::ErrorKind::NotFound, format!("no {name}")));
                 }
                 None => {}
             }
@@ -164,52 +134,25 @@ async fn bootstrap(
         Ok(())
     };
     write().map_err(|error| {
-        let doing = format!(
-            "collect the SQL files that create system tables below {}",
-            installation.folder().display()
-        );
+        let doing =
+            format!("collect the SQL files that create system tables below {}", installation.folder().display());
         SandboxError::io(doing, error)
     })?;
     let mut command = installation.server(data);
-    command
-        .arg("--bootstrap")
-        .arg("--skip-log-bin")
-        .arg(option("--tmpdir", folder))
-        .args(options);
+    command.arg("--bootstrap").arg("--skip-log-bin").arg(option("--tmpdir", folder)).args(options);
     if installation.kind().is_mariadb() {
-        command.args([
-            "--enforce-storage-engine=",
-            "--max-allowed-packet=8M",
-            "--net-buffer-length=16K",
-        ]);
+        command.args(["--enforce-storage-engine=", "--max-allowed-packet=8M", "--net-buffer-length=16K"]);
     }
     let status = run_with_input(command, &script, log).await?;
-    if status {
-        Ok(())
-    } else {
-        Err(failed(installation.kind(), "create a data directory", log))
-    }
+    if status { Ok(()) } else { Err(failed(installation.kind(), "create a data directory", log)) }
 }
 
-async fn run_with_input(
-    mut command: Command,
-    input: &Path,
-    log: &Path,
-) -> Result<bool, SandboxError> {
+async fn run_with_input(mut command: Command, input: &Path, log: &Path) -> Result<bool, SandboxError> {
     let doing = |error| SandboxError::io("run the server's bootstrap", error);
-    let output = File::options()
-        .create(true)
-        .append(true)
-        .open(log)
-        .map_err(doing)?;
+    let output = File::options().create(true).append(true).open(log).map_err(doing)?;
     command.stdin(Stdio::from(File::open(input).map_err(doing)?));
-    command
-        .stdout(output.try_clone().map_err(doing)?)
-        .stderr(output);
-    let mut child = tokio::process::Command::from(command)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(doing)?;
+    command.stdout(output.try_clone().map_err(doing)?).stderr(output);
+    let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().map_err(doing)?;
     match tokio::time::timeout(PATIENCE, child.wait()).await {
         Ok(status) => Ok(status.map_err(doing)?.success()),
         Err(_) => Ok(false),
@@ -226,19 +169,9 @@ async fn settle(
 ) -> Result<(), SandboxError> {
     let socket = folder.join("s.sock");
     let mut command = installation.server(data);
-    command.args([
-        "--skip-networking",
-        "--skip-log-bin",
-        "--skip-name-resolve",
-        "--server-id=1",
-    ]);
-    command.args([
-        "--character-set-server=utf8mb4",
-        "--innodb-buffer-pool-size=64M",
-    ]);
-    command
-        .arg(option("--socket", &socket))
-        .arg(option("--tmpdir", folder));
+    command.args(["--skip-networking", "--skip-log-bin", "--skip-name-resolve", "--server-id=1"]);
+    command.args(["--character-set-server=utf8mb4", "--innodb-buffer-pool-size=64M"]);
+    command.arg(option("--socket", &socket)).arg(option("--tmpdir", folder));
     command.arg(option("--pid-file", &folder.join("pid")));
     if installation.kind() == Kind::MySql97 {
         command.arg("--mysqlx=OFF");
@@ -248,9 +181,7 @@ async fn settle(
     let deadline = Instant::now() + PATIENCE;
     while let Err(error) = session::query(&socket, "select 1").await {
         if process.ended().is_some() || Instant::now() >= deadline {
-            return Err(
-                failed(installation.kind(), "start for the first time", log).caused_by(error)
-            );
+            return Err(failed(installation.kind(), "start for the first time", log).caused_by(error));
         }
         sleep(POLL).await;
     }
@@ -271,43 +202,24 @@ async fn settle(
     process.signal(Signal::Terminate)?;
     match process.wait(PATIENCE).await {
         Some(_) => Ok(()),
-        None => Err(failed(
-            installation.kind(),
-            "stop after its first start",
-            log,
-        )),
+        None => Err(failed(installation.kind(), "stop after its first start", log)),
     }
 }
 
 /// An error with what the server's own log says about it.
 pub(super) fn failed(kind: Kind, doing: &str, log: &Path) -> SandboxError {
     let text = fs::read(log).unwrap_or_default();
-    let said = last_errors(&String::from_utf8_lossy(&text))
-        .unwrap_or_else(|| "it said nothing".to_owned());
-    SandboxError::new(
-        SandboxErrorKind::Start,
-        format!("{} did not {doing}: {said}", kind.label()),
-    )
+    let said = last_errors(&String::from_utf8_lossy(&text)).unwrap_or_else(|| "it said nothing".to_owned());
+    SandboxError::new(SandboxErrorKind::Start, format!("{} did not {doing}: {said}", kind.label()))
 }
 
 /// The last lines of an error log that are errors, else its last line, in one line.
 fn last_errors(log: &str) -> Option<String> {
-    let lines = || {
-        log.lines()
-            .rev()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-    };
-    let mut errors: Vec<&str> = lines()
-        .filter(|line| line.contains("[ERROR]") || line.contains("ERROR:"))
-        .take(3)
-        .collect();
+    let lines = || log.lines().rev().map(str::trim).filter(|line| !line.is_empty());
+    let mut errors: Vec<&str> =
+        lines().filter(|line| line.contains("[ERROR]") || line.contains("ERROR:")).take(3).collect();
     errors.reverse();
-    if errors.is_empty() {
-        lines().next().map(str::to_owned)
-    } else {
-        Some(errors.join("; "))
-    }
+    if errors.is_empty() { lines().next().map(str::to_owned) } else { Some(errors.join("; ")) }
 }
 
 #[cfg(test)]
@@ -325,14 +237,8 @@ mod tests {
     #[test]
     fn errors_of_a_log_are_its_last_error_lines() {
         assert_eq!(last_errors(""), None);
-        assert_eq!(
-            last_errors("one\nld.so: no library\n\n").as_deref(),
-            Some("ld.so: no library")
-        );
+        assert_eq!(last_errors("one\nld.so: no library\n\n").as_deref(), Some("ld.so: no library"));
         let log = "[Note] a\n[ERROR] 1\n[ERROR] 2\n[ERROR] 3\n[ERROR] 4\n[Note] b\n";
-        assert_eq!(
-            last_errors(log).as_deref(),
-            Some("[ERROR] 2; [ERROR] 3; [ERROR] 4")
-        );
+        assert_eq!(last_errors(log).as_deref(), Some("[ERROR] 2; [ERROR] 3; [ERROR] 4"));
     }
 }

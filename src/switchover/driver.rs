@@ -29,12 +29,7 @@ pub struct SwitchoverConfig {
 impl SwitchoverConfig {
     /// The default bounds.
     pub fn new(blue: ServerUrl, green: ServerUrl) -> SwitchoverConfig {
-        SwitchoverConfig {
-            blue,
-            green,
-            timeout: Duration::from_secs(300),
-            max_write_block: Duration::from_secs(5),
-        }
+        SwitchoverConfig { blue, green, timeout: Duration::from_secs(300), max_write_block: Duration::from_secs(5) }
     }
 
     /// Sets the bounds.
@@ -94,7 +89,8 @@ impl Sides {
 pub(crate) async fn dry_run(config: &SwitchoverConfig, engine: &mut impl Engine) -> Result<Report> {
     let mut sides = Sides::open(config).await?;
     let guardrails = sides.guardrails(engine, None, false).await;
-    let reason = guardrail::vetoes(&guardrails).unwrap_or_else(|| "dry run: every guardrail lets the switchover pass".into());
+    let reason =
+        guardrail::vetoes(&guardrails).unwrap_or_else(|| "dry run: every guardrail lets the switchover pass".into());
     Ok(report(&sides.deployment, Outcome::Unchanged, Some(reason), guardrails))
 }
 
@@ -133,7 +129,10 @@ async fn resume(
     routing: &impl Routing,
 ) -> Result<Option<Report>> {
     let phase = Phase::parse(&sides.deployment.phase).ok_or_else(|| {
-        Error::new(ErrorKind::State, format!("the journal has the phase `{}`, which there is not", sides.deployment.phase))
+        Error::new(
+            ErrorKind::State,
+            format!("the journal has the phase `{}`, which there is not", sides.deployment.phase),
+        )
     })?;
     tracing::warn!(%phase, "a switchover was found in the middle");
     match phase.resume() {
@@ -141,7 +140,8 @@ async fn resume(
             if phase >= Phase::Fencing && !sides.deployment.was_blue_read_only {
                 Fence::of(&sides.blue).lift(&mut sides.blue_session).await?;
             }
-            Deployment::change_status(&mut sides.green_session, Status::SwitchoverInProgress, Status::Available).await?;
+            Deployment::change_status(&mut sides.green_session, Status::SwitchoverInProgress, Status::Available)
+                .await?;
             sides.deployment.status = Status::Available;
             Ok(None)
         }
@@ -283,13 +283,11 @@ impl<E: Engine, R: Routing> Switch<'_, E, R> {
                 };
                 self.routing.release().await;
                 match lifted {
-                    Ok(()) if is_ours => Deployment::change_status(
-                        &mut green_session,
-                        Status::SwitchoverInProgress,
-                        Status::Available,
-                    )
-                    .await
-                    .map(drop),
+                    Ok(()) if is_ours => {
+                        Deployment::change_status(&mut green_session, Status::SwitchoverInProgress, Status::Available)
+                            .await
+                            .map(drop)
+                    }
                     lifted => lifted,
                 }
             }
@@ -347,7 +345,8 @@ async fn promote(config: &SwitchoverConfig, sides: &mut Sides, routing: &impl Ro
 
 async fn complete(sides: &mut Sides, routing: &impl Routing) -> Result<()> {
     let routed = routing.switch().await;
-    Deployment::change_status(&mut sides.green_session, Status::SwitchoverInProgress, Status::SwitchoverCompleted).await?;
+    Deployment::change_status(&mut sides.green_session, Status::SwitchoverInProgress, Status::SwitchoverCompleted)
+        .await?;
     // The old production stays read-only over its restarts; not being able to say so changes nothing for the new one.
     if let Err(error) = Fence::of(&sides.blue).persist(&mut sides.blue_session).await {
         tracing::warn!(%error, "the old production's read_only is not persisted");

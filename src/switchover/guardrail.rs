@@ -66,8 +66,9 @@ fn same_blue(deployment: &Deployment, blue: &Server) -> Check {
 fn replication(lag: &Lag) -> Check {
     const NAME: &str = "replication_healthy";
     match lag {
-        Lag::Unknown { unknown } => Check::new(NAME, Verdict::Unknown, unknown.clone())
-            .with_advice("start `replicate` and look at its error"),
+        Lag::Unknown { unknown } => {
+            Check::new(NAME, Verdict::Unknown, unknown.clone()).with_advice("start `replicate` and look at its error")
+        }
         Lag::Known { .. } => Check::new(NAME, Verdict::Pass, "green's checkpoint is in blue's log"),
     }
 }
@@ -100,6 +101,7 @@ fn read_only(green: &Server) -> Check {
     if green.is_read_only {
         Check::new(NAME, Verdict::Pass, "green is read-only")
     } else {
-        Check::new(NAME, Verdict::Fail, "green takes writes of anybody").with_advice("SET GLOBAL read_only = 1 on green")
+        Check::new(NAME, Verdict::Fail, "green takes writes of anybody")
+            .with_advice("SET GLOBAL read_only = 1 on green")
     }
 }

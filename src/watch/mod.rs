@@ -72,7 +72,9 @@ pub async fn check(green_url: &ServerUrl, record: bool) -> Check {
     const NAME: &str = "no_foreign_writes";
     match scan(green_url, record).await {
         Err(error) => Check::unknown(NAME, &error),
-        Ok(writes) if writes.is_empty() => Check::new(NAME, Verdict::Pass, "nobody else wrote on green since it was built"),
+        Ok(writes) if writes.is_empty() => {
+            Check::new(NAME, Verdict::Pass, "nobody else wrote on green since it was built")
+        }
         Ok(writes) => {
             let named: Vec<String> = writes
                 .iter()
@@ -96,7 +98,12 @@ struct Foreign {
 }
 
 /// Reads green's log up to `head`. Answers the foreign transactions, and the position behind the last transaction.
-async fn read_until(url: &ServerUrl, green: &Server, start: &Position, head: &Position) -> Result<(Vec<Foreign>, Position)> {
+async fn read_until(
+    url: &ServerUrl,
+    green: &Server,
+    start: &Position,
+    head: &Position,
+) -> Result<(Vec<Foreign>, Position)> {
     let mut position = start.clone();
     let mut found = Vec::new();
     if position.covers(head) == Some(true) {
