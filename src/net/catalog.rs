@@ -5,7 +5,8 @@ use super::sql::text_literal;
 use crate::error::Result;
 use crate::model::{Column, ColumnKind, Table, TableName, UniqueKey};
 
-const NOT_SYSTEM: &str = "NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys', 'bluegreen')";
+/// Follows a schema's name in lower case: neither the server's own nor this library's.
+pub(crate) const NOT_SYSTEM: &str = "NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys', 'bluegreen')";
 
 /// The names of all schemas that are not the server's or this library's own.
 pub(crate) async fn schemas(session: &mut Session) -> Result<Vec<String>> {

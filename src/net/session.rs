@@ -155,6 +155,37 @@ impl Session {
         Ok(())
     }
 
+    /// Runs a query and sends its rows on as they arrive, in batches of at least `batch_bytes` or the rest; returns how
+    /// many rows there were. Unlike [`Session::stream`], its future can be spawned.
+    ///
+    /// # Errors
+    /// The server's refusal, `Disconnected`, or `Internal` where nobody receives any more.
+    pub(crate) async fn stream_to(
+        &mut self,
+        sql: &str,
+        batch_bytes: usize,
+        batches: &tokio::sync::mpsc::Sender<Vec<Row>>,
+    ) -> Result<u64> {
+        let (limit, address) = (self.limit, self.address.clone());
+        let nobody = |_| Error::internal("nobody receives the rows of a query");
+        let mut result = Session::bounded(limit, &address, self.conn.query_iter(sql)).await?;
+        let (mut batch, mut bytes, mut rows) = (Vec::new(), 0, 0);
+        while let Some(next) = Session::bounded(limit, &address, result.next()).await? {
+            let next = row(next);
+            bytes += next.0.iter().flatten().map(Vec::len).sum::<usize>();
+            batch.push(next);
+            rows += 1;
+            if bytes >= batch_bytes {
+                batches.send(std::mem::take(&mut batch)).await.map_err(nobody)?;
+                bytes = 0;
+            }
+        }
+        if !batch.is_empty() {
+            batches.send(batch).await.map_err(nobody)?;
+        }
+        Ok(rows)
+    }
+
     /// Runs one statement without rows.
     ///
     /// # Errors
