@@ -139,7 +139,7 @@ impl Deployment {
                 "CREATE TABLE IF NOT EXISTS bluegreen.foreign_write (
                    id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
                    file VARCHAR(512) NOT NULL,
-                   offset BIGINT UNSIGNED NOT NULL,
+                   `offset` BIGINT UNSIGNED NOT NULL,
                    gtid VARCHAR(255) NULL,
                    table_schema VARCHAR(64) NULL,
                    table_name VARCHAR(64) NULL,

@@ -261,7 +261,7 @@ impl<E: Engine, R: Routing> Switch<'_, E, R> {
     }
 
     /// Back to how it was (invariant 1). If that cannot be done for sure, the outcome is ambiguous.
-    async fn undo(mut self, error: Error, fenced_since: Option<Instant>) -> Report {
+    async fn undo(self, error: Error, fenced_since: Option<Instant>) -> Report {
         tracing::warn!(%error, "the switchover is undone");
         let mut undone = report(&self.sides.deployment, Outcome::Unchanged, Some(error.to_string()), self.guardrails);
         self.engine.leave().await;

@@ -190,7 +190,7 @@ async fn keep(session: &mut Session, owner: Owner, start: &Checkpoint, found: &[
             let text = |text: Option<&str>| text.map_or("NULL".into(), text_literal);
             session
                 .run(&format!(
-                    "INSERT INTO bluegreen.foreign_write SET file = {}, offset = {}, gtid = {}, table_schema = {}, \
+                    "INSERT INTO bluegreen.foreign_write SET file = {}, `offset` = {}, gtid = {}, table_schema = {}, \
                      table_name = {}, kind = {}, row_count = {}, committed_at_micros = {}",
                     text_literal(&transaction.end.file),
                     transaction.end.offset,
