@@ -21,13 +21,6 @@ pub(crate) async fn tables(session: &mut Session) -> Result<Vec<Table>> {
     read(session, &format!("LOWER(TABLE_SCHEMA) {NOT_SYSTEM}")).await
 }
 
-/// One base table; `None` where the server has none of that name.
-pub(crate) async fn table(session: &mut Session, name: &TableName) -> Result<Option<Table>> {
-    let filter =
-        format!("TABLE_SCHEMA = {} AND TABLE_NAME = {}", text_literal(&name.schema), text_literal(&name.table));
-    Ok(read(session, &filter).await?.into_iter().next())
-}
-
 async fn read(session: &mut Session, filter: &str) -> Result<Vec<Table>> {
     let mut tables = BTreeMap::new();
     let engines = session
