@@ -92,7 +92,9 @@ pub(super) async fn look_at_blue(blue: &mut Session) -> Result<BlueFacts> {
         };
         let status = blue.first(statement).await?;
         facts.is_log_filtered = status.is_some_and(|row| !row.text(2).is_empty() || !row.text(3).is_empty());
-        facts.hides_replicated = hides_replicated(blue, &facts.server).await?;
+        if !needs_monitor(&facts.server) || facts.grants.has(MONITOR) {
+            facts.hides_replicated = hides_replicated(blue, &facts.server).await?;
+        }
     }
     Ok(facts)
 }
@@ -210,7 +212,14 @@ async fn accounts(session: &mut Session) -> Option<BTreeSet<String>> {
 }
 
 const REPLICATION_CLIENT: &[&str] = &["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"];
+/// To see whether blue replicates from another server.
+const MONITOR: &[&str] = &["SLAVE MONITOR", "REPLICA MONITOR", "SUPER"];
 const REPLICATION_SLAVE: &[&str] = &["REPLICATION SLAVE", "REPLICATION REPLICA"];
+
+/// MariaDB split it off REPLICATION CLIENT.
+fn needs_monitor(server: &Server) -> bool {
+    server.version.is_at_least(Flavor::MariaDb, (10, 5, 9))
+}
 
 /// Judges the facts: the first precondition that does not hold, with the messages of the others behind it; else the
 /// warnings.
@@ -379,6 +388,9 @@ fn needed_on_blue(blue: &BlueFacts) -> Vec<Need> {
     ];
     if blue.server.version.is_at_least(Flavor::MySql, (8, 0, 0)) {
         needs.push(("XA_RECOVER_ADMIN", &["XA_RECOVER_ADMIN"]));
+    }
+    if needs_monitor(&blue.server) {
+        needs.push(("SLAVE MONITOR", MONITOR));
     }
     needs
 }
