@@ -1,0 +1,120 @@
+//! Facts about blue and green: settings, lag, blockers, equality.
+//!
+//! # Invariants
+//! 1. Unknown is no: what could not be read is [`Verdict::Unknown`] or [`Lag::Unknown`], never a pass, and
+//!    [`Check::blocks`] says so.
+//! 2. A check only reads. Nothing here changes a row, takes a lock or sets a variable on either server.
+//! 3. Lag is never negative: green's checkpoint is read before blue's head.
+//! 4. A difference is reported after blue's row was seen unchanged around a read of green that held all that blue had
+//!    committed before it; a row that only is on its way is not one.
+//! 5. Evidence names settings, connections, tables and counts. Row values appear in one place only: as the keys in
+//!    [`Verification::differences`].
+//!
+//! What is done about a fact is decided elsewhere: this module knows nothing of a switchover.
+
+mod blockers;
+mod consistency;
+mod lag;
+pub mod preflight;
+
+use std::time::Instant;
+
+use serde::ser::SerializeStruct;
+
+pub(crate) use self::blockers::{no_long_transaction, no_prepared_transaction, no_running_ddl};
+pub use self::consistency::{
+    Difference, DifferenceKind, KeyValue, Unverified, Verification, VerifyConfig, VerifyProgress, verify,
+};
+pub use self::lag::Lag;
+pub(crate) use self::lag::measure as measure_lag;
+
+/// The answer to a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Verdict {
+    /// As it should be.
+    Pass,
+    /// Works, but somebody should know.
+    Warn,
+    /// Not as it must be.
+    Fail,
+    /// Could not be found out, which counts as no.
+    Unknown,
+}
+
+/// One measured fact and what it means.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Check {
+    /// Stable name, for scripts.
+    pub name: &'static str,
+    /// The answer.
+    pub verdict: Verdict,
+    /// What was seen.
+    pub evidence: String,
+    /// What to do about it.
+    pub advice: Option<String>,
+    /// When it was measured; its age is in the JSON.
+    pub measured_at: Instant,
+}
+
+impl Check {
+    /// A check that was made now.
+    pub fn new(name: &'static str, verdict: Verdict, evidence: impl Into<String>) -> Check {
+        Check { name, verdict, evidence: evidence.into(), advice: None, measured_at: Instant::now() }
+    }
+
+    /// A fact that could not be read.
+    pub fn unknown(name: &'static str, error: &crate::Error) -> Check {
+        let check = Check::new(name, Verdict::Unknown, format!("could not be read: {}", error.message()));
+        match error.advice() {
+            Some(advice) => check.with_advice(advice),
+            None => check,
+        }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn with_advice(mut self, advice: impl Into<String>) -> Check {
+        self.advice = Some(advice.into());
+        self
+    }
+
+    /// Whether this stands in the way: a failure, or something that is not known (invariant 1).
+    pub fn blocks(&self) -> bool {
+        matches!(self.verdict, Verdict::Fail | Verdict::Unknown)
+    }
+}
+
+impl serde::Serialize for Check {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut check = serializer.serialize_struct("Check", 5)?;
+        check.serialize_field("name", self.name)?;
+        check.serialize_field("verdict", &self.verdict)?;
+        check.serialize_field("evidence", &self.evidence)?;
+        check.serialize_field("advice", &self.advice)?;
+        check.serialize_field("age_seconds", &self.measured_at.elapsed().as_secs_f64())?;
+        check.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_is_no() {
+        let of = |verdict| Check::new("x", verdict, "").blocks();
+        assert_eq!([Verdict::Pass, Verdict::Warn, Verdict::Fail, Verdict::Unknown].map(of), [false, false, true, true]);
+    }
+
+    #[test]
+    fn the_json_is_the_contracts() {
+        let value = serde_json::to_value(Check::new("log_bin", Verdict::Warn, "on").with_advice("none")).unwrap();
+        assert_eq!(value["name"], "log_bin");
+        assert_eq!(value["verdict"], "warn");
+        assert_eq!(value["evidence"], "on");
+        assert_eq!(value["advice"], "none");
+    }
+}
