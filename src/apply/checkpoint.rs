@@ -54,7 +54,7 @@ impl Checkpoint {
             Some(gtid @ GtidPosition::MariaDb(_)) => ("'mariadb'", text_literal(&gtid.to_string())),
         };
         format!(
-            "source = {}, file = {}, offset = {}, gtid_flavor = {flavor}, gtid = {gtid}, committed_at_micros = {}, \
+            "source = {}, file = {}, `offset` = {}, gtid_flavor = {flavor}, gtid = {gtid}, committed_at_micros = {}, \
              transactions = {}, row_changes = {}, updated_at = UTC_TIMESTAMP(6)",
             text_literal(self.source.as_str()),
             text_literal(&self.position.coordinates.file),
@@ -89,7 +89,7 @@ pub(crate) async fn install(session: &mut Session) -> Result<()> {
                owner BIGINT UNSIGNED NOT NULL,
                source VARCHAR(512) NOT NULL,
                file VARCHAR(512) NOT NULL,
-               offset BIGINT UNSIGNED NOT NULL,
+               `offset` BIGINT UNSIGNED NOT NULL,
                gtid_flavor VARCHAR(16) CHARACTER SET ascii NULL,
                gtid LONGTEXT CHARACTER SET ascii NULL,
                committed_at_micros BIGINT UNSIGNED NOT NULL,
@@ -151,7 +151,7 @@ pub(crate) fn advance(stream: Stream, owner: Owner, checkpoint: &Checkpoint) -> 
 
 fn select(stream: Stream, lock: &str) -> String {
     format!(
-        "SELECT source, file, offset, gtid_flavor, gtid, committed_at_micros, transactions, row_changes \
+        "SELECT source, file, `offset`, gtid_flavor, gtid, committed_at_micros, transactions, row_changes \
          FROM bluegreen.checkpoint WHERE stream = '{}'{lock}",
         stream.name()
     )
