@@ -1,4 +1,4 @@
-use std::time::Duration;
+//! The record of how far a stream has come, and the right to move it.
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Coordinates, Flavor, GtidPosition, Position, ServerIdentity};
@@ -74,8 +74,7 @@ pub(crate) struct Owner(u64);
 impl Owner {
     /// A token that no other engine has.
     pub(crate) fn new() -> Owner {
-        use std::hash::{BuildHasher, Hasher};
-        Owner(std::collections::hash_map::RandomState::new().build_hasher().finish() >> 1)
+        Owner(crate::entropy::random())
     }
 }
 
@@ -182,6 +181,3 @@ fn unreadable(what: &str) -> Error {
     Error::new(ErrorKind::State, format!("the checkpoint on green cannot be read: {what}"))
         .with_advice("it was changed by hand; build green anew with `create`")
 }
-
-/// How long a claim may wait for the former owner's transaction.
-pub(crate) const CLAIM_LIMIT: Duration = Duration::from_secs(60);

@@ -5,7 +5,8 @@ use super::sql::text_literal;
 use crate::error::Result;
 use crate::model::{Column, ColumnKind, Table, TableName, UniqueKey};
 
-const NOT_SYSTEM: &str = "NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys', 'bluegreen')";
+/// Follows a schema's name in lower case: neither the server's own nor this library's.
+pub(crate) const NOT_SYSTEM: &str = "NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys', 'bluegreen')";
 
 /// The names of all schemas that are not the server's or this library's own.
 pub(crate) async fn schemas(session: &mut Session) -> Result<Vec<String>> {
@@ -18,13 +19,6 @@ pub(crate) async fn schemas(session: &mut Session) -> Result<Vec<String>> {
 /// All base tables that are not the server's or this library's own, by name.
 pub(crate) async fn tables(session: &mut Session) -> Result<Vec<Table>> {
     read(session, &format!("LOWER(TABLE_SCHEMA) {NOT_SYSTEM}")).await
-}
-
-/// One base table; `None` where the server has none of that name.
-pub(crate) async fn table(session: &mut Session, name: &TableName) -> Result<Option<Table>> {
-    let filter =
-        format!("TABLE_SCHEMA = {} AND TABLE_NAME = {}", text_literal(&name.schema), text_literal(&name.table));
-    Ok(read(session, &filter).await?.into_iter().next())
 }
 
 async fn read(session: &mut Session, filter: &str) -> Result<Vec<Table>> {

@@ -132,27 +132,48 @@ impl Session {
         Ok(self.rows(sql).await?.into_iter().next())
     }
 
-    /// Runs a query and hands its rows on as they arrive, in batches of at most `batch_bytes` or the rest.
-    pub(crate) async fn stream<F>(&mut self, sql: &str, batch_bytes: usize, mut each: F) -> Result<()>
-    where
-        F: AsyncFnMut(Vec<Row>) -> Result<()>,
-    {
+    /// Runs a query and hands each row on as it arrives.
+    ///
+    /// # Errors
+    /// The server's refusal, `Disconnected`, or what `each` returns.
+    pub(crate) async fn each_row(&mut self, sql: &str, mut each: impl FnMut(Row) -> Result<()> + Send) -> Result<()> {
+        let (limit, address) = (self.limit, &self.address);
+        let mut result = Session::bounded(limit, address, self.conn.query_iter(sql)).await?;
+        while let Some(next) = Session::bounded(limit, address, result.next()).await? {
+            each(row(next))?;
+        }
+        Ok(())
+    }
+
+    /// Runs a query and sends its rows on as they arrive, in batches of at least `batch_bytes` or the rest; returns how
+    /// many rows there were.
+    ///
+    /// # Errors
+    /// The server's refusal, `Disconnected`, or `Internal` where nobody receives any more.
+    pub(crate) async fn stream_to(
+        &mut self,
+        sql: &str,
+        batch_bytes: usize,
+        batches: &tokio::sync::mpsc::Sender<Vec<Row>>,
+    ) -> Result<u64> {
         let (limit, address) = (self.limit, self.address.clone());
+        let nobody = |_| Error::internal("nobody receives the rows of a query");
         let mut result = Session::bounded(limit, &address, self.conn.query_iter(sql)).await?;
-        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let (mut batch, mut bytes, mut rows) = (Vec::new(), 0, 0);
         while let Some(next) = Session::bounded(limit, &address, result.next()).await? {
             let next = row(next);
             bytes += next.0.iter().flatten().map(Vec::len).sum::<usize>();
             batch.push(next);
+            rows += 1;
             if bytes >= batch_bytes {
-                each(std::mem::take(&mut batch)).await?;
+                batches.send(std::mem::take(&mut batch)).await.map_err(nobody)?;
                 bytes = 0;
             }
         }
         if !batch.is_empty() {
-            each(batch).await?;
+            batches.send(batch).await.map_err(nobody)?;
         }
-        Ok(())
+        Ok(rows)
     }
 
     /// Runs a query and hands each row on as it arrives. Unlike [`Session::stream`] it may run in a spawned task.

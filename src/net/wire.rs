@@ -59,7 +59,7 @@ impl Wire {
         let stream: Box<dyn Duplex> = match &url.socket {
             Some(path) => Box::new(UnixStream::connect(path).await.map_err(unreachable)?),
             None => {
-                let stream = TcpStream::connect((url.host.as_str(), url.port)).await.map_err(unreachable)?;
+                let stream = TcpStream::connect((url.host.clone(), url.port)).await.map_err(unreachable)?;
                 stream.set_nodelay(true).map_err(unreachable)?;
                 Box::new(stream)
             }
@@ -77,9 +77,7 @@ impl Wire {
 
     async fn log_in(&mut self, url: &ServerUrl) -> Result<()> {
         let greeting = self.packet().await?;
-        let handshake: HandshakePacket<'_> =
-            ParseBuf(&greeting).parse(()).map_err(|_| protocol("the server's greeting cannot be read"))?;
-        let nonce = handshake.nonce();
+        let Greeting { nonce, offers_tls, plugin } = Greeting::parse(&greeting)?;
         let mut capabilities = CapabilityFlags::CLIENT_PROTOCOL_41
             | CapabilityFlags::CLIENT_SECURE_CONNECTION
             | CapabilityFlags::CLIENT_PLUGIN_AUTH
@@ -87,11 +85,11 @@ impl Wire {
             | CapabilityFlags::CLIENT_LONG_FLAG
             | CapabilityFlags::CLIENT_TRANSACTIONS;
         if let Some(config) = tls::client_config(url)? {
-            if !handshake.capabilities().contains(CapabilityFlags::CLIENT_SSL) {
+            if !offers_tls {
                 return Err(Error::new(ErrorKind::Config, "the URL asks for TLS, which the server does not offer"));
             }
             capabilities |= CapabilityFlags::CLIENT_SSL;
-            self.write_struct(&SslRequest::new(capabilities, MAX_CHUNK as u32, UTF8MB4_GENERAL_CI)).await?;
+            self.write(&bytes_of(&SslRequest::new(capabilities, MAX_CHUNK as u32, UTF8MB4_GENERAL_CI))).await?;
             let name = ServerName::try_from(url.host.clone())
                 .map_err(|_| Error::new(ErrorKind::Config, "the host cannot be used as a name for TLS"))?;
             let plain = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
@@ -102,10 +100,6 @@ impl Wire {
             self.stream = Box::new(secure);
             self.is_private = true;
         }
-        let plugin = match handshake.auth_plugin() {
-            Some(AuthPlugin::CachingSha2Password) => AuthPlugin::CachingSha2Password,
-            _ => AuthPlugin::MysqlNativePassword,
-        };
         let proof = proof(&plugin, &url.password, &nonce)?;
         let response = HandshakeResponse::new(
             Some(proof),
@@ -117,7 +111,7 @@ impl Wire {
             None,
             MAX_CHUNK as u32,
         );
-        self.write_struct(&response).await?;
+        self.write(&bytes_of(&response)).await?;
         self.authenticate(url, nonce).await
     }
 
@@ -133,13 +127,8 @@ impl Wire {
                 // caching_sha2_password: not in the cache, the password itself is wanted.
                 [0x01, 0x04, ..] => self.send_password(&url.password, &nonce).await?,
                 [0xFE, ..] => {
-                    let request: AuthSwitchRequest<'_> =
-                        ParseBuf(&packet).parse(()).map_err(|_| protocol("an authentication switch cannot be read"))?;
-                    nonce = request.plugin_data().to_vec();
-                    if let Some(0) = nonce.last() {
-                        nonce.pop();
-                    }
-                    let proof = proof(&request.auth_plugin(), &url.password, &nonce)?;
+                    let proof;
+                    (nonce, proof) = answer_switch(&packet, &url.password)?;
                     self.write(&proof).await?;
                 }
                 _ => return Err(protocol("the server's answer to the login cannot be read")),
@@ -259,12 +248,6 @@ impl Wire {
         joined.freeze()
     }
 
-    async fn write_struct(&mut self, body: &impl MySerialize) -> Result<()> {
-        let mut bytes = Vec::new();
-        body.serialize(&mut bytes);
-        self.write(&bytes).await
-    }
-
     /// Sends one packet; what is written here is always shorter than a chunk.
     async fn write(&mut self, payload: &[u8]) -> Result<()> {
         if payload.len() >= MAX_CHUNK {
@@ -284,6 +267,44 @@ impl Wire {
             .with_source(error)
             .at(|place| place.server = Some(self.address.clone()))
     }
+}
+
+/// What is needed of the server's first packet.
+struct Greeting {
+    nonce: Vec<u8>,
+    offers_tls: bool,
+    plugin: AuthPlugin<'static>,
+}
+
+impl Greeting {
+    fn parse(packet: &[u8]) -> Result<Greeting> {
+        let handshake: HandshakePacket<'_> =
+            ParseBuf(packet).parse(()).map_err(|_| protocol("the server's greeting cannot be read"))?;
+        let plugin = match handshake.auth_plugin() {
+            Some(AuthPlugin::CachingSha2Password) => AuthPlugin::CachingSha2Password,
+            _ => AuthPlugin::MysqlNativePassword,
+        };
+        let offers_tls = handshake.capabilities().contains(CapabilityFlags::CLIENT_SSL);
+        Ok(Greeting { nonce: handshake.nonce(), offers_tls, plugin })
+    }
+}
+
+/// The new nonce, and the proof under the plugin that the server wants instead.
+fn answer_switch(packet: &[u8], password: &str) -> Result<(Vec<u8>, Vec<u8>)> {
+    let request: AuthSwitchRequest<'_> =
+        ParseBuf(packet).parse(()).map_err(|_| protocol("an authentication switch cannot be read"))?;
+    let mut nonce = request.plugin_data().to_vec();
+    if let Some(0) = nonce.last() {
+        nonce.pop();
+    }
+    let proof = proof(&request.auth_plugin(), password, &nonce)?;
+    Ok((nonce, proof))
+}
+
+fn bytes_of(body: &impl MySerialize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    body.serialize(&mut bytes);
+    bytes
 }
 
 /// What proves the password under `plugin`.

@@ -1,10 +1,15 @@
 //! The deployment's record: what is being deployed, and in which state it is.
 //!
-//! One row in `bluegreen.deployment` on green. Every verb reads it first.
+//! One row in `bluegreen.deployment` on green. Every verb reads it first. The row is the switchover's journal too: its
+//! `phase` says how far a switchover came, so that whoever finds it there can finish or undo it.
 //!
 //! # Invariants
 //! 1. The record is on green only; blue carries nothing of it.
 //! 2. Once the status is [`Status::SwitchoverCompleted`], nothing applies blue's changes to green any more.
+
+mod delete;
+
+pub use delete::{DeleteConfig, Deleted, delete};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ServerIdentity;
@@ -71,15 +76,18 @@ pub struct Deployment {
     pub blue_address: String,
     /// What tells blue from other servers.
     pub blue_identity: ServerIdentity,
-    /// Five random characters, which make green's name: `mydb1-green-x7k2p`.
+    /// Six random characters, which make green's name: `mydb1-green-x7k2pq`.
     pub suffix: String,
+    /// How far a switchover has come; empty where none is under way.
+    pub phase: String,
+    /// Whether blue was read-only already before the switchover fenced it.
+    pub(crate) was_blue_read_only: bool,
 }
 
 impl Deployment {
     /// A record of a deployment that is being built.
     pub fn new(name: impl Into<String>, blue_address: impl Into<String>, blue_identity: ServerIdentity) -> Deployment {
-        use std::hash::{BuildHasher, Hasher};
-        let mut random = std::collections::hash_map::RandomState::new().build_hasher().finish();
+        let mut random = crate::entropy::random();
         let mut suffix = String::new();
         for _ in 0..6 {
             suffix.push(char::from(b"abcdefghijkmnpqrstuvwxyz23456789"[(random % 32) as usize]));
@@ -91,6 +99,8 @@ impl Deployment {
             blue_address: blue_address.into(),
             blue_identity,
             suffix,
+            phase: String::new(),
+            was_blue_read_only: false,
         }
     }
 
@@ -104,7 +114,8 @@ impl Deployment {
         format!("{}-old1", self.name)
     }
 
-    /// Makes the table, where it is not there yet.
+    /// Makes the library's tables, where they are not there yet. Only while green is built: later the statements would
+    /// stand in green's log as somebody else's.
     pub(crate) async fn install(session: &mut Session) -> Result<()> {
         session.run("CREATE DATABASE IF NOT EXISTS bluegreen DEFAULT CHARACTER SET utf8mb4").await?;
         session
@@ -116,8 +127,25 @@ impl Deployment {
                    blue_address VARCHAR(255) NOT NULL,
                    blue_identity VARCHAR(512) NOT NULL,
                    suffix VARCHAR(16) NOT NULL,
+                   phase VARCHAR(32) CHARACTER SET ascii NOT NULL DEFAULT '',
+                   was_blue_read_only TINYINT NOT NULL DEFAULT 0,
                    created_at DATETIME(6) NOT NULL,
                    changed_at DATETIME(6) NOT NULL
+                 ) ENGINE = InnoDB",
+            )
+            .await?;
+        session
+            .run(
+                "CREATE TABLE IF NOT EXISTS bluegreen.foreign_write (
+                   id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+                   file VARCHAR(512) NOT NULL,
+                   `offset` BIGINT UNSIGNED NOT NULL,
+                   gtid VARCHAR(255) NULL,
+                   table_schema VARCHAR(64) NULL,
+                   table_name VARCHAR(64) NULL,
+                   kind VARCHAR(16) CHARACTER SET ascii NOT NULL,
+                   row_count BIGINT UNSIGNED NOT NULL,
+                   committed_at_micros BIGINT UNSIGNED NOT NULL
                  ) ENGINE = InnoDB",
             )
             .await?;
@@ -127,7 +155,7 @@ impl Deployment {
     /// Reads the record; `None` where there is none.
     pub(crate) async fn read(green: &mut Session) -> Result<Option<Deployment>> {
         let row = match green
-            .first("SELECT name, status, blue_address, blue_identity, suffix FROM bluegreen.deployment WHERE id = 1")
+            .first("SELECT name, status, blue_address, blue_identity, suffix, phase, was_blue_read_only FROM bluegreen.deployment WHERE id = 1")
             .await
         {
             Ok(Some(row)) => row,
@@ -148,6 +176,8 @@ impl Deployment {
             blue_address: row.text(2),
             blue_identity: ServerIdentity::new(row.text(3)),
             suffix: row.text(4),
+            phase: row.text(5),
+            was_blue_read_only: row.number(6) == Some(1),
         }))
     }
 
@@ -177,5 +207,24 @@ impl Deployment {
             ))
             .await?;
         Ok(done.affected == 1)
+    }
+
+    /// Journals how far a switchover has come, if the status is still `SWITCHOVER_IN_PROGRESS`.
+    ///
+    /// # Errors
+    /// `TakenOver` where another controller ended the switchover meanwhile.
+    pub(crate) async fn journal(green: &mut Session, phase: &str, was_blue_read_only: bool) -> Result<()> {
+        let done = green
+            .run(&format!(
+                "UPDATE bluegreen.deployment SET phase = '{phase}', was_blue_read_only = {}, \
+                 changed_at = UTC_TIMESTAMP(6) WHERE id = 1 AND status = '{}'",
+                u8::from(was_blue_read_only),
+                Status::SwitchoverInProgress.name()
+            ))
+            .await?;
+        if done.affected != 1 {
+            return Err(Error::new(ErrorKind::TakenOver, "another controller ended this switchover"));
+        }
+        Ok(())
     }
 }

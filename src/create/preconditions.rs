@@ -1,0 +1,648 @@
+//! What must hold before anything is written: facts are read from both servers, then judged without further questions.
+
+use std::collections::BTreeSet;
+
+use super::{named, read_only};
+use crate::deployment::{Deployment, Status};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{ColumnKind, Flavor, Table};
+use crate::net::{NOT_SYSTEM, Row, Server, Session, schemas, tables};
+
+/// An account's privileges on the whole server.
+#[derive(Debug, Default)]
+pub(super) struct Grants {
+    /// `` `user`@`host` ``.
+    pub(super) account: String,
+    has_all: bool,
+    global: BTreeSet<String>,
+    /// Some schemas are exempt (MySQL's partial revokes).
+    is_partial: bool,
+}
+
+impl Grants {
+    /// Reads the lines of `SHOW GRANTS`; what it cannot read grants nothing.
+    fn parse(account: &str, lines: &[String]) -> Grants {
+        let mut grants = Grants { account: account.to_owned(), ..Grants::default() };
+        for line in lines {
+            grants.is_partial |= line.starts_with("REVOKE ");
+            let Some((list, _)) = line.strip_prefix("GRANT ").and_then(|rest| rest.split_once(" ON *.* TO ")) else {
+                continue;
+            };
+            grants.global.extend(list.split(',').map(|privilege| privilege.trim().to_ascii_uppercase()));
+        }
+        grants.has_all = grants.global.contains("ALL PRIVILEGES") || grants.global.contains("ALL");
+        grants
+    }
+
+    /// Whether the account has one of these.
+    fn has(&self, any: &[&str]) -> bool {
+        self.has_all || any.iter().any(|privilege| self.global.contains(*privilege))
+    }
+}
+
+/// What was found on blue.
+pub(super) struct BlueFacts {
+    pub(super) server: Server,
+    address: String,
+    grants: Grants,
+    tables: Vec<Table>,
+    /// Views, triggers and so on: what and which.
+    objects: Vec<String>,
+    /// `binlog_do_db` or `binlog_ignore_db` is set.
+    is_log_filtered: bool,
+    /// It replicates from another server and keeps those changes out of its own log.
+    hides_replicated: bool,
+    accounts: Option<BTreeSet<String>>,
+}
+
+/// What was found on green.
+pub(super) struct GreenFacts {
+    pub(super) server: Server,
+    address: String,
+    pub(super) grants: Grants,
+    schemas: Vec<String>,
+    /// The schemas that a failed `create` made.
+    pub(super) made: Vec<String>,
+    deployment: Option<Deployment>,
+    is_super_read_only: bool,
+    has_event_scheduler: bool,
+    accounts: Option<BTreeSet<String>>,
+}
+
+/// Reads blue's facts.
+pub(super) async fn look_at_blue(blue: &mut Session) -> Result<BlueFacts> {
+    let server = Server::probe(blue).await?;
+    let grants = grants(blue, &server).await?;
+    let mut facts = BlueFacts {
+        address: blue.address().to_owned(),
+        grants,
+        tables: tables(blue).await?,
+        objects: objects(blue, &server).await?,
+        is_log_filtered: false,
+        hides_replicated: false,
+        accounts: accounts(blue).await,
+        server,
+    };
+    // Without these the questions below fail; the missing privilege says more.
+    if facts.server.binlog.is_on && facts.grants.has(REPLICATION_CLIENT) {
+        let statement = if facts.server.version.is_at_least(Flavor::MySql, (8, 2, 0)) {
+            "SHOW BINARY LOG STATUS"
+        } else {
+            "SHOW MASTER STATUS"
+        };
+        let status = blue.first(statement).await?;
+        facts.is_log_filtered = status.is_some_and(|row| !row.text(2).is_empty() || !row.text(3).is_empty());
+        facts.hides_replicated = hides_replicated(blue, &facts.server).await?;
+    }
+    Ok(facts)
+}
+
+/// Reads green's facts.
+pub(super) async fn look_at_green(green: &mut Session) -> Result<GreenFacts> {
+    let server = Server::probe(green).await?;
+    let is_on = |row: Option<Row>| row.is_some_and(|row| matches!(row.text(1).as_str(), "ON" | "1"));
+    let made = match green.rows("SELECT name FROM bluegreen.created_schema").await {
+        Ok(rows) => rows.iter().map(|row| row.text(0)).collect(),
+        // Unknown schema, unknown table.
+        Err(error) if matches!(error.code(), Some(1049 | 1146)) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    Ok(GreenFacts {
+        address: green.address().to_owned(),
+        grants: grants(green, &server).await?,
+        schemas: schemas(green).await?,
+        made,
+        deployment: Deployment::read(green).await?,
+        is_super_read_only: is_on(green.first("SHOW GLOBAL VARIABLES LIKE 'super_read_only'").await?),
+        has_event_scheduler: is_on(green.first("SHOW GLOBAL VARIABLES LIKE 'event_scheduler'").await?),
+        accounts: accounts(green).await,
+        server,
+    })
+}
+
+async fn grants(session: &mut Session, server: &Server) -> Result<Grants> {
+    let mut statement = "SHOW GRANTS".to_owned();
+    if server.version.is_at_least(Flavor::MySql, (8, 0, 0)) {
+        // A role's privileges are listed only where the role is named.
+        let roles = session.first("SELECT CURRENT_ROLE()").await?.map(|row| row.text(0)).unwrap_or_default();
+        if roles != "NONE" && !roles.is_empty() {
+            statement = format!("SHOW GRANTS FOR CURRENT_USER() USING {roles}");
+        }
+    }
+    let lines: Vec<String> = session.rows(&statement).await?.iter().map(|row| row.text(0)).collect();
+    let account = session.first("SELECT CURRENT_USER()").await?.map(|row| row.text(0)).unwrap_or_default();
+    let account = account.rsplit_once('@').map_or(account.clone(), |(user, host)| format!("`{user}`@`{host}`"));
+    Ok(Grants::parse(&account, &lines))
+}
+
+/// What blue has beside base tables; what the account may not see is not among it, which is why the privileges to see
+/// it are required.
+async fn objects(blue: &mut Session, server: &Server) -> Result<Vec<String>> {
+    let mut queries = vec![
+        format!(
+            "SELECT TABLE_TYPE, TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
+             WHERE LOWER(TABLE_SCHEMA) {NOT_SYSTEM} AND TABLE_TYPE <> 'BASE TABLE'"
+        ),
+        format!(
+            "SELECT 'trigger', TRIGGER_SCHEMA, TRIGGER_NAME FROM information_schema.TRIGGERS \
+             WHERE LOWER(TRIGGER_SCHEMA) {NOT_SYSTEM}"
+        ),
+        format!(
+            "SELECT ROUTINE_TYPE, ROUTINE_SCHEMA, ROUTINE_NAME FROM information_schema.ROUTINES \
+             WHERE LOWER(ROUTINE_SCHEMA) {NOT_SYSTEM}"
+        ),
+        format!(
+            "SELECT 'event', EVENT_SCHEMA, EVENT_NAME FROM information_schema.EVENTS WHERE LOWER(EVENT_SCHEMA) {NOT_SYSTEM}"
+        ),
+    ];
+    if server.version.is_at_least(Flavor::MySql, (9, 2, 0)) {
+        queries.push(format!(
+            "SELECT 'library', LIBRARY_SCHEMA, LIBRARY_NAME FROM information_schema.LIBRARIES \
+             WHERE LOWER(LIBRARY_SCHEMA) {NOT_SYSTEM}"
+        ));
+    }
+    let mut objects = Vec::new();
+    for query in queries {
+        for row in blue.rows(&query).await? {
+            let what = match row.text(0).as_str() {
+                "SYSTEM VERSIONED" => "system-versioned table".into(),
+                other => other.to_ascii_lowercase(),
+            };
+            objects.push(format!("{what} {}.{}", row.text(1), row.text(2)));
+        }
+    }
+    Ok(objects)
+}
+
+async fn hides_replicated(blue: &mut Session, server: &Server) -> Result<bool> {
+    let logs = blue
+        .rows("SHOW GLOBAL VARIABLES WHERE Variable_name IN ('log_slave_updates', 'log_replica_updates')")
+        .await?
+        .iter()
+        .any(|row| row.text(1) == "ON");
+    if logs {
+        return Ok(false);
+    }
+    let statement = match server.version.flavor {
+        Flavor::MariaDb => "SHOW ALL SLAVES STATUS",
+        Flavor::MySql if server.version.is_at_least(Flavor::MySql, (8, 0, 22)) => "SHOW REPLICA STATUS",
+        Flavor::MySql => "SHOW SLAVE STATUS",
+    };
+    Ok(!blue.rows(statement).await?.is_empty())
+}
+
+/// The accounts' names; `None` where they cannot be read.
+async fn accounts(session: &mut Session) -> Option<BTreeSet<String>> {
+    let rows = session.rows("SELECT User, Host FROM mysql.user").await.ok()?;
+    let is_own = |user: &str| matches!(user, "mysql.sys" | "mysql.session" | "mysql.infoschema" | "mariadb.sys");
+    Some(
+        rows.iter().filter(|row| !is_own(&row.text(0))).map(|row| format!("{}@{}", row.text(0), row.text(1))).collect(),
+    )
+}
+
+const REPLICATION_CLIENT: &[&str] = &["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"];
+const REPLICATION_SLAVE: &[&str] = &["REPLICATION SLAVE", "REPLICATION REPLICA"];
+
+/// Judges the facts: the first precondition that does not hold, with the messages of the others behind it; else the
+/// warnings.
+pub(super) fn check(blue: &BlueFacts, green: &GreenFacts) -> Result<Vec<String>> {
+    let mut refusals = refusals(blue, green);
+    if refusals.is_empty() {
+        return Ok(warnings(blue, green));
+    }
+    let first = refusals.remove(0);
+    if refusals.is_empty() {
+        return Err(first);
+    }
+    let others: Vec<&str> = refusals.iter().map(Error::message).collect();
+    let message = format!("{}; further: {}", first.message(), others.join("; "));
+    let mut error = Error::new(first.kind(), message);
+    if let Some(advice) = first.advice() {
+        error = error.with_advice(advice.to_owned());
+    }
+    Err(match first.place() {
+        Some(place) => error.at(|at| at.server = place.server.clone()),
+        None => error,
+    })
+}
+
+fn refusals(blue: &BlueFacts, green: &GreenFacts) -> Vec<Error> {
+    if blue.server.identity == green.server.identity {
+        return vec![
+            Error::new(ErrorKind::Config, "blue and green are the same server")
+                .with_advice("name two servers, with a server_id and a data directory of their own"),
+        ];
+    }
+    let mut found = Vec::new();
+    if let Some(error) = versions(blue, green) {
+        found.push(error);
+    }
+    found.extend(emptiness(blue, green));
+    for (role, server, address) in [("blue", &blue.server, &blue.address), ("green", &green.server, &green.address)] {
+        found.extend(
+            binlog(role, server).into_iter().map(|error| error.at(|place| place.server = Some(address.clone()))),
+        );
+    }
+    found.extend(settings(blue, green));
+    found.extend(privileges("blue", &blue.grants, &blue.address, &needed_on_blue(blue)));
+    found.extend(privileges("green", &green.grants, &green.address, &needed_on_green(green)));
+    found.extend(not_carried(blue));
+    found
+}
+
+fn versions(blue: &BlueFacts, green: &GreenFacts) -> Option<Error> {
+    let (from, to) = (&blue.server.version, &green.server.version);
+    let is_newer = to.partial_cmp(from).is_some_and(std::cmp::Ordering::is_ge);
+    (!is_newer).then(|| Error::new(ErrorKind::Version, format!("green is {to}, which does not follow blue's {from}")))
+}
+
+fn emptiness(blue: &BlueFacts, green: &GreenFacts) -> Option<Error> {
+    let at_green = |error: Error| error.at(|place| place.server = Some(green.address.clone()));
+    if let Some(deployment) = &green.deployment {
+        if deployment.status != Status::Provisioning {
+            let message =
+                format!("green belongs to the deployment `{}`, which is {}", deployment.name, deployment.status.name());
+            return Some(at_green(
+                Error::new(ErrorKind::NotEmpty, message).with_advice("end that deployment with `delete` first"),
+            ));
+        }
+        if deployment.blue_identity != blue.server.identity {
+            let message = format!("green is being built for another blue, {}", deployment.blue_address);
+            return Some(at_green(
+                Error::new(ErrorKind::NotEmpty, message).with_advice("end that deployment with `delete` first"),
+            ));
+        }
+    }
+    // What a failed `create` made is dropped only where its record is there too.
+    let is_ours = |schema: &String| green.deployment.is_some() && green.made.contains(schema);
+    let foreign: Vec<String> = green.schemas.iter().filter(|schema| !is_ours(schema)).cloned().collect();
+    (!foreign.is_empty())
+        .then(|| at_green(Error::new(ErrorKind::NotEmpty, format!("green has schemas already: {}", named(&foreign)))))
+}
+
+/// Green's log is read too: for foreign writes, and after a switchover for the way back.
+fn binlog(role: &str, server: &Server) -> Vec<Error> {
+    let setting = |message: String, advice: &'static str| Error::new(ErrorKind::Setting, message).with_advice(advice);
+    let log = &server.binlog;
+    if !log.is_on {
+        return vec![setting(format!("log_bin is off on {role}"), "start the server with log_bin")];
+    }
+    let mut found = Vec::new();
+    if log.format != "ROW" {
+        found.push(setting(
+            format!("binlog_format on {role} is {}, not ROW", log.format),
+            "SET GLOBAL binlog_format = ROW, and let the application connect anew",
+        ));
+    }
+    if log.row_image != "FULL" {
+        found.push(setting(
+            format!("binlog_row_image on {role} is {}, not FULL", log.row_image),
+            "SET GLOBAL binlog_row_image = FULL, and let the application connect anew",
+        ));
+    }
+    if log.row_value_options.contains("PARTIAL_JSON") {
+        found.push(setting(
+            format!("binlog_row_value_options on {role} is PARTIAL_JSON"),
+            "SET GLOBAL binlog_row_value_options = '', and let the application connect anew",
+        ));
+    }
+    if server.server_id == 0 {
+        found.push(setting(format!("server_id on {role} is 0"), "set a server_id that no other server has"));
+    }
+    found
+}
+
+fn settings(blue: &BlueFacts, green: &GreenFacts) -> Vec<Error> {
+    let mut found = Vec::new();
+    let mut refuse = |address: &String, message: String, advice: &'static str| {
+        let error = Error::new(ErrorKind::Setting, message).with_advice(advice);
+        found.push(error.at(|place| place.server = Some(address.clone())));
+    };
+    if blue.server.server_id == green.server.server_id && blue.server.server_id != 0 {
+        refuse(
+            &green.address,
+            format!("blue and green have the same server_id {}", green.server.server_id),
+            "give green another server_id",
+        );
+    }
+    if blue.is_log_filtered {
+        refuse(
+            &blue.address,
+            "blue's log leaves schemas out (binlog_do_db, binlog_ignore_db)".into(),
+            "start blue without binlog_do_db and binlog_ignore_db",
+        );
+    }
+    if blue.hides_replicated {
+        refuse(
+            &blue.address,
+            "blue replicates from another server and keeps those changes out of its log".into(),
+            "start blue with log_slave_updates",
+        );
+    }
+    if blue.server.lower_case_table_names != green.server.lower_case_table_names {
+        refuse(
+            &green.address,
+            format!(
+                "lower_case_table_names is {} on blue and {} on green",
+                blue.server.lower_case_table_names, green.server.lower_case_table_names
+            ),
+            "initialize green with blue's lower_case_table_names",
+        );
+    }
+    if green.is_super_read_only {
+        refuse(&green.address, "super_read_only is on on green".into(), "SET GLOBAL super_read_only = 0 on green");
+    }
+    found
+}
+
+/// A privilege to grant, and those that hold it too.
+type Need = (&'static str, &'static [&'static str]);
+
+fn needed_on_blue(blue: &BlueFacts) -> Vec<Need> {
+    let mut needs: Vec<Need> = vec![
+        ("SELECT", &["SELECT"]),
+        ("RELOAD", &["RELOAD"]),
+        ("REPLICATION SLAVE", REPLICATION_SLAVE),
+        ("REPLICATION CLIENT", REPLICATION_CLIENT),
+        // To see what is not carried: without them these objects are hidden, and would be left out silently.
+        ("TRIGGER", &["TRIGGER"]),
+        ("EVENT", &["EVENT"]),
+    ];
+    if blue.server.version.is_at_least(Flavor::MySql, (8, 0, 0)) {
+        needs.push(("XA_RECOVER_ADMIN", &["XA_RECOVER_ADMIN"]));
+    }
+    needs
+}
+
+fn needed_on_green(green: &GreenFacts) -> Vec<Need> {
+    let version = &green.server.version;
+    let mut needs: Vec<Need> = vec![
+        ("SELECT", &["SELECT"]),
+        ("INSERT", &["INSERT"]),
+        ("UPDATE", &["UPDATE"]),
+        ("DELETE", &["DELETE"]),
+        ("CREATE", &["CREATE"]),
+        ("DROP", &["DROP"]),
+        ("ALTER", &["ALTER"]),
+        ("INDEX", &["INDEX"]),
+        ("REFERENCES", &["REFERENCES"]),
+        ("REPLICATION SLAVE", REPLICATION_SLAVE),
+        ("REPLICATION CLIENT", REPLICATION_CLIENT),
+    ];
+    if version.is_at_least(Flavor::MySql, (8, 0, 0)) {
+        needs.push(("SYSTEM_VARIABLES_ADMIN", &["SYSTEM_VARIABLES_ADMIN", "SUPER"]));
+    } else if version.is_at_least(Flavor::MariaDb, (10, 5, 2)) {
+        // READ_ONLY ADMIN sets the variable and passes it.
+    } else {
+        needs.push(("SUPER", &["SUPER"]));
+    }
+    let passes = read_only::privileges(green);
+    if let Some(narrowest) = passes.first() {
+        needs.push((narrowest, passes));
+    }
+    needs
+}
+
+fn privileges(role: &str, grants: &Grants, address: &str, needs: &[Need]) -> Option<Error> {
+    let at_server = |error: Error| error.at(|place| place.server = Some(address.to_owned()));
+    let mut missing: Vec<&str> = needs.iter().filter(|(_, any)| !grants.has(any)).map(|(name, _)| *name).collect();
+    missing.dedup();
+    if !missing.is_empty() {
+        let list = missing.join(", ");
+        return Some(at_server(
+            Error::new(ErrorKind::Privilege, format!("the account on {role} lacks {list} on *.*"))
+                .with_advice(format!("GRANT {list} ON *.* TO {}", grants.account)),
+        ));
+    }
+    grants.is_partial.then(|| {
+        at_server(
+            Error::new(ErrorKind::Privilege, format!("the account on {role} has privileges revoked for some schemas"))
+                .with_advice("use an account without partial revokes"),
+        )
+    })
+}
+
+/// Invariant 4 of `create`.
+fn not_carried(blue: &BlueFacts) -> Vec<Error> {
+    let refuse = |what: &str, names: &[String], advice: &'static str| {
+        (!names.is_empty()).then(|| {
+            Error::new(ErrorKind::Unsupported, format!("blue has {what}: {}", named(names)))
+                .with_advice(advice)
+                .at(|place| place.server = Some(blue.address.clone()))
+        })
+    };
+    let tables = |is_wrong: fn(&Table) -> bool| -> Vec<String> {
+        blue.tables.iter().filter(|table| is_wrong(table)).map(|table| table.name.to_string()).collect()
+    };
+    let engines: Vec<String> = blue
+        .tables
+        .iter()
+        .filter(|table| !table.engine.eq_ignore_ascii_case("InnoDB"))
+        .map(|table| format!("{} ({})", table.name, table.engine))
+        .collect();
+    let types: Vec<String> = blue
+        .tables
+        .iter()
+        .flat_map(|table| table.columns.iter().map(move |column| (table, column)))
+        // A YEAR of two digits is not told with its century.
+        .filter(|(_, column)| column.kind == ColumnKind::Other || column.full_type.starts_with("year(2)"))
+        .map(|(table, column)| format!("{}.{} ({})", table.name, column.name, column.full_type))
+        .collect();
+    let empty = tables(|table| table.columns.iter().all(|column| column.is_generated));
+    [
+        refuse(
+            "objects that this version does not carry",
+            &blue.objects,
+            "drop them on blue, or build green by other means",
+        ),
+        refuse("tables that no snapshot holds", &engines, "ALTER TABLE … ENGINE = InnoDB"),
+        refuse("columns of types that this version does not carry", &types, "change the columns' types on blue"),
+        refuse("tables whose columns are all generated", &empty, "drop them on blue"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn warnings(blue: &BlueFacts, green: &GreenFacts) -> Vec<String> {
+    let mut warnings = Vec::new();
+    match (&blue.accounts, &green.accounts) {
+        (Some(blue), Some(green)) => {
+            let missing: Vec<String> = blue.difference(green).cloned().collect();
+            if !missing.is_empty() {
+                warnings.push(format!("accounts of blue that green does not have: {}", named(&missing)));
+            }
+        }
+        _ => warnings.push("the accounts of blue and green cannot be compared: mysql.user cannot be read".into()),
+    }
+    if green.has_event_scheduler {
+        warnings.push(
+            "event_scheduler is on on green: an event there would write on it; SET GLOBAL event_scheduler = OFF".into(),
+        );
+    }
+    if green.server.max_allowed_packet < blue.server.max_allowed_packet {
+        warnings.push(format!(
+            "max_allowed_packet is {} on blue and {} on green: large rows may not fit",
+            blue.server.max_allowed_packet, green.server.max_allowed_packet
+        ));
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::create::literal::tests::{column, table};
+    use crate::model::{ServerIdentity, ServerVersion};
+    use crate::net::BinlogSettings;
+
+    fn server(id: u32, version: ServerVersion) -> Server {
+        Server {
+            version,
+            identity: ServerIdentity::new(format!("server-{id}")),
+            server_id: id,
+            binlog: BinlogSettings {
+                is_on: true,
+                format: "ROW".into(),
+                row_image: "FULL".into(),
+                checksum: "CRC32".into(),
+                row_value_options: String::new(),
+                has_gtid: false,
+            },
+            is_read_only: false,
+            lower_case_table_names: 0,
+            max_allowed_packet: 64 << 20,
+        }
+    }
+
+    fn all() -> Grants {
+        Grants::parse("`root`@`%`", &["GRANT ALL PRIVILEGES ON *.* TO `root`@`%` WITH GRANT OPTION".into()])
+    }
+
+    const V8: ServerVersion = ServerVersion::new(Flavor::MySql, 8, 0, 40);
+
+    fn pair() -> (BlueFacts, GreenFacts) {
+        let blue = BlueFacts {
+            server: server(1, V8),
+            address: "b:1".into(),
+            grants: all(),
+            tables: vec![table(vec![column("a", ColumnKind::Integer(4), "int")])],
+            objects: Vec::new(),
+            is_log_filtered: false,
+            hides_replicated: false,
+            accounts: Some(BTreeSet::new()),
+        };
+        let green = GreenFacts {
+            server: server(2, V8),
+            address: "g:2".into(),
+            grants: all(),
+            schemas: Vec::new(),
+            made: Vec::new(),
+            deployment: None,
+            is_super_read_only: false,
+            has_event_scheduler: false,
+            accounts: Some(BTreeSet::new()),
+        };
+        (blue, green)
+    }
+
+    fn refusal(change: impl FnOnce(&mut BlueFacts, &mut GreenFacts)) -> (ErrorKind, String) {
+        let (mut blue, mut green) = pair();
+        change(&mut blue, &mut green);
+        let error = check(&blue, &green).unwrap_err();
+        assert!(error.advice().is_some(), "{error}");
+        assert!(!error.to_string().contains('\n'));
+        (error.kind(), error.to_string())
+    }
+
+    #[test]
+    fn a_good_pair_passes() {
+        let (blue, green) = pair();
+        assert_eq!(check(&blue, &green).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn each_precondition_has_its_own_error() {
+        use ErrorKind::{Config, NotEmpty, Privilege, Setting, Unsupported, Version};
+        type Change = fn(&mut BlueFacts, &mut GreenFacts);
+        let cases: &[(ErrorKind, &str, Change)] = &[
+            (Config, "same server", |b, g| g.server.identity = b.server.identity.clone()),
+            (Version, "does not follow", |_, g| g.server.version = ServerVersion::new(Flavor::MySql, 5, 7, 1)),
+            (Version, "does not follow", |_, g| g.server.version = ServerVersion::new(Flavor::MariaDb, 11, 8, 1)),
+            (NotEmpty, "shop", |_, g| g.schemas = vec!["shop".into()]),
+            (NotEmpty, "shop", |_, g| (g.schemas, g.made) = (vec!["shop".into()], vec!["shop".into()])),
+            (Setting, "log_bin is off on blue", |b, _| b.server.binlog.is_on = false),
+            (Setting, "log_bin is off on green", |_, g| g.server.binlog.is_on = false),
+            (Setting, "STATEMENT, not ROW", |b, _| b.server.binlog.format = "STATEMENT".into()),
+            (Setting, "MINIMAL, not FULL", |b, _| b.server.binlog.row_image = "MINIMAL".into()),
+            (Setting, "PARTIAL_JSON", |b, _| b.server.binlog.row_value_options = "PARTIAL_JSON".into()),
+            (Setting, "server_id on blue is 0", |b, _| b.server.server_id = 0),
+            (Setting, "same server_id", |b, g| g.server.server_id = b.server.server_id),
+            (Setting, "lower_case_table_names", |_, g| g.server.lower_case_table_names = 1),
+            (Setting, "super_read_only", |_, g| g.is_super_read_only = true),
+            (Setting, "binlog_do_db", |b, _| b.is_log_filtered = true),
+            (Setting, "replicates from another", |b, _| b.hides_replicated = true),
+            (Privilege, "on blue lacks SELECT, RELOAD", |b, _| b.grants = Grants::parse("`u`@`%`", &[])),
+            (Privilege, "CONNECTION_ADMIN", |_, g| g.grants = Grants::parse("`u`@`%`", &[])),
+            (Unsupported, "view s.v", |b, _| b.objects = vec!["view s.v".into()]),
+            (Unsupported, "s.t (MyISAM)", |b, _| b.tables[0].engine = "MyISAM".into()),
+            (Unsupported, "s.t.u (uuid)", |b, _| {
+                b.tables[0].columns.push(column("u", ColumnKind::Other, "uuid"));
+            }),
+            (Unsupported, "all generated", |b, _| b.tables[0].columns[0].is_generated = true),
+        ];
+        for (kind, text, change) in cases {
+            let (found, message) = refusal(change);
+            assert_eq!(found, *kind, "{message}");
+            assert!(message.contains(text), "{message}");
+        }
+    }
+
+    #[test]
+    fn several_refusals_are_one_line() {
+        let (kind, message) = refusal(|blue, green| {
+            blue.server.binlog.row_image = "MINIMAL".into();
+            green.server.lower_case_table_names = 1;
+        });
+        assert_eq!(kind, ErrorKind::Setting);
+        assert!(message.contains("MINIMAL, not FULL; further: lower_case_table_names"), "{message}");
+    }
+
+    #[test]
+    fn a_failed_create_may_be_repeated_for_the_same_blue_only() {
+        let (mut blue, mut green) = pair();
+        green.deployment = Some(Deployment::new("d", "b:1", blue.server.identity.clone()));
+        (green.schemas, green.made) = (vec!["shop".into()], vec!["shop".into()]);
+        assert!(check(&blue, &green).is_ok());
+        green.schemas.push("mine".into());
+        assert!(check(&blue, &green).unwrap_err().message().ends_with(": mine"));
+        green.schemas.pop();
+        blue.server.identity = ServerIdentity::new("another");
+        assert_eq!(check(&blue, &green).unwrap_err().kind(), ErrorKind::NotEmpty);
+        blue.server.identity = ServerIdentity::new("server-1");
+        green.deployment.as_mut().unwrap().status = Status::Available;
+        assert_eq!(check(&blue, &green).unwrap_err().kind(), ErrorKind::NotEmpty);
+    }
+
+    #[test]
+    fn grants_are_read_leniently() {
+        let lines = [
+            "GRANT SELECT, RELOAD ON *.* TO `u`@`%`",
+            "GRANT BINLOG MONITOR ON *.* TO `u`@`%` WITH GRANT OPTION",
+            "GRANT INSERT ON `shop`.* TO `u`@`%`",
+            "GRANT `r`@`%` TO `u`@`%`",
+            "GRANT PROXY ON ``@`` TO `u`@`%`",
+        ];
+        let grants = Grants::parse("`u`@`%`", &lines.map(String::from));
+        assert!(grants.has(&["SELECT"]) && grants.has(REPLICATION_CLIENT) && !grants.has(&["INSERT"]));
+        assert!(!grants.is_partial);
+        assert!(Grants::parse("", &["REVOKE SELECT ON `a`.* FROM `u`@`%`".into()]).is_partial);
+    }
+
+    #[test]
+    fn missing_accounts_are_named() {
+        let (mut blue, green) = pair();
+        blue.accounts = Some(BTreeSet::from(["app@%".to_owned()]));
+        assert_eq!(check(&blue, &green).unwrap(), ["accounts of blue that green does not have: app@%"]);
+    }
+}

@@ -1,0 +1,333 @@
+//! DATE, TIME, DATETIME, TIMESTAMP and YEAR, in the packing of 5.6 and in the one before it (MySQL source,
+//! `mysys/my_time.cc`).
+
+use crate::decode::cursor::Cursor;
+use crate::error::{Error, Result};
+use crate::model::{TemporalParts, Value};
+
+const MAX_FRACTION: u16 = 6;
+const MAX_TIME_HOUR: u64 = 838;
+
+/// YEAR: years since 1900, 0 for the zero year.
+pub(super) fn year(cursor: &mut Cursor<'_>) -> Result<Value> {
+    Ok(Value::Year(match cursor.u8()? {
+        0 => 0,
+        since => u16::from(since).saturating_add(1900),
+    }))
+}
+
+/// DATE: day, month and year in 5, 4 and 15 bits.
+pub(super) fn date(cursor: &mut Cursor<'_>) -> Result<Value> {
+    let here = cursor.clone();
+    let number = cursor.uint_le(3)?;
+    let parts = DateNumbers { year: number >> 9, month: (number >> 5) & 0xf, day: number & 0x1f };
+    parts.check(TemporalParts::default()).map(Value::Date).ok_or_else(|| wrong(&here, "DATE"))
+}
+
+/// TIME since 5.6: a sign, 10 bits of hours, 6 of minutes, 6 of seconds and the fraction; negative numbers as the two's
+/// complement of the whole.
+pub(super) fn time2(cursor: &mut Cursor<'_>, fraction: u16) -> Result<Value> {
+    let here = cursor.clone();
+    let (digits, width) = fraction_width(&here, fraction)?;
+    let bits = fraction_bits(width);
+    let number = cursor.uint_be(width.saturating_add(3))?.cast_signed();
+    // The sign bit is inverted so that the bytes sort: the middle of the range is zero.
+    let number = number.wrapping_sub(0x80_0000_i64.wrapping_shl(bits));
+    let magnitude = number.unsigned_abs();
+    let seconds = magnitude.wrapping_shr(bits);
+    let part = magnitude & 1_u64.wrapping_shl(bits).wrapping_sub(1);
+    let parts = TemporalParts { is_negative: number < 0, fraction: digits, ..TemporalParts::default() };
+    let read = if seconds >> 22 == 0 { time_of_day(seconds, MAX_TIME_HOUR, parts) } else { None };
+    read.and_then(|parts| with_fraction(parts, part, width)).map(Value::Time).ok_or_else(|| wrong(&here, "TIME"))
+}
+
+/// DATETIME since 5.6: a sign that is never negative, 17 bits of year * 13 + month, 5 of day, 5, 6 and 6 of the time of
+/// day, and the fraction.
+pub(super) fn datetime2(cursor: &mut Cursor<'_>, fraction: u16) -> Result<Value> {
+    let here = cursor.clone();
+    let (digits, width) = fraction_width(&here, fraction)?;
+    let number = cursor.uint_be(5)?;
+    let part = cursor.uint_be(width)?;
+    let parts = TemporalParts { fraction: digits, ..TemporalParts::default() };
+    number
+        .checked_sub(0x80_0000_0000)
+        .and_then(|number| packed_datetime(number, parts))
+        .and_then(|parts| with_fraction(parts, part, width))
+        .map(Value::DateTime)
+        .ok_or_else(|| wrong(&here, "DATETIME"))
+}
+
+/// TIMESTAMP since 5.6: seconds since 1970 with the highest byte first, and the fraction.
+pub(super) fn timestamp2(cursor: &mut Cursor<'_>, fraction: u16) -> Result<Value> {
+    let here = cursor.clone();
+    let (digits, width) = fraction_width(&here, fraction)?;
+    let seconds = cursor.uint_be(4)?;
+    let part = cursor.uint_be(width)?;
+    let micros = micros(part, width).ok_or_else(|| wrong(&here, "TIMESTAMP"))?;
+    Ok(Value::Timestamp { seconds, micros, fraction: digits })
+}
+
+/// TIME of tables made before 5.6: the digits `hhmmss` as a signed number of three bytes.
+pub(super) fn old_time(cursor: &mut Cursor<'_>) -> Result<Value> {
+    let here = cursor.clone();
+    let number = (cursor.uint_le(3)?.wrapping_shl(40).cast_signed()) >> 40;
+    let parts = TemporalParts { is_negative: number < 0, ..TemporalParts::default() };
+    let digits = number.unsigned_abs();
+    clock(digits / 10_000, digits / 100 % 100, digits % 100, MAX_TIME_HOUR, parts)
+        .map(Value::Time)
+        .ok_or_else(|| wrong(&here, "TIME"))
+}
+
+/// DATETIME of tables made before 5.6: the digits `YYYYMMDDhhmmss`.
+pub(super) fn old_datetime(cursor: &mut Cursor<'_>) -> Result<Value> {
+    let here = cursor.clone();
+    let digits = cursor.u64()?;
+    let (date, time) = (digits / 1_000_000, digits % 1_000_000);
+    let date = DateNumbers { year: date / 10_000, month: date / 100 % 100, day: date % 100 };
+    date.check(TemporalParts::default())
+        .and_then(|parts| clock(time / 10_000, time / 100 % 100, time % 100, 23, parts))
+        .map(Value::DateTime)
+        .ok_or_else(|| wrong(&here, "DATETIME"))
+}
+
+/// TIMESTAMP of tables made before 5.6: seconds since 1970, little-endian.
+pub(super) fn old_timestamp(cursor: &mut Cursor<'_>) -> Result<Value> {
+    Ok(Value::Timestamp { seconds: u64::from(cursor.u32()?), micros: 0, fraction: 0 })
+}
+
+/// The kinds of temporal values inside a JSON document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Packed {
+    Date,
+    Time,
+    DateTime,
+}
+
+/// A temporal value as JSON documents hold it: 40 bits as above and 24 bits of microseconds in one signed number.
+pub(super) fn packed(cursor: &mut Cursor<'_>, kind: Packed) -> Result<TemporalParts> {
+    let here = cursor.clone();
+    let number = cursor.u64()?.cast_signed();
+    let magnitude = number.unsigned_abs();
+    let (whole, micros) = (magnitude >> 24, magnitude & 0xff_ffff);
+    let parts = TemporalParts { is_negative: number < 0, fraction: 6, ..TemporalParts::default() };
+    let read = match kind {
+        Packed::Time if whole >> 22 == 0 => time_of_day(whole, MAX_TIME_HOUR, parts),
+        Packed::DateTime if number >= 0 => packed_datetime(whole, parts),
+        Packed::Date if number >= 0 => packed_datetime(whole, TemporalParts { fraction: 0, ..parts }).filter(|parts| {
+            micros == 0 && TemporalParts { year: 0, month: 0, day: 0, ..*parts } == TemporalParts::default()
+        }),
+        _ => None,
+    };
+    read.and_then(|parts| with_fraction(parts, micros, 3)).ok_or_else(|| wrong(&here, "temporal value in JSON"))
+}
+
+#[cold]
+fn wrong(here: &Cursor<'_>, what: &str) -> Error {
+    here.corrupt(format!("expected a {what}, found bytes that are none"))
+}
+
+/// The digits of the fraction, and the bytes that they take.
+fn fraction_width(here: &Cursor<'_>, fraction: u16) -> Result<(u8, usize)> {
+    let digits = u8::try_from(fraction).ok().filter(|_| fraction <= MAX_FRACTION);
+    let digits =
+        digits.ok_or_else(|| here.corrupt(format!("expected 0 to 6 digits of a fraction, found {fraction}")))?;
+    Ok((digits, usize::from(digits.div_ceil(2))))
+}
+
+fn fraction_bits(width: usize) -> u32 {
+    match width {
+        0 => 0,
+        1 => 8,
+        2 => 16,
+        _ => 24,
+    }
+}
+
+fn micros(part: u64, width: usize) -> Option<u32> {
+    let unit = match width {
+        0 => 0,
+        1 => 10_000,
+        2 => 100,
+        _ => 1,
+    };
+    let micros = part.checked_mul(unit).filter(|micros| *micros < 1_000_000)?;
+    u32::try_from(micros).ok()
+}
+
+fn with_fraction(parts: TemporalParts, part: u64, width: usize) -> Option<TemporalParts> {
+    Some(TemporalParts { micros: micros(part, width)?, ..parts })
+}
+
+struct DateNumbers {
+    year: u64,
+    month: u64,
+    day: u64,
+}
+
+impl DateNumbers {
+    fn check(self, parts: TemporalParts) -> Option<TemporalParts> {
+        if self.year > 9_999 || self.month > 12 || self.day > 31 {
+            return None;
+        }
+        Some(TemporalParts {
+            year: u16::try_from(self.year).ok()?,
+            month: u8::try_from(self.month).ok()?,
+            day: u8::try_from(self.day).ok()?,
+            ..parts
+        })
+    }
+}
+
+fn clock(hour: u64, minute: u64, second: u64, max_hour: u64, parts: TemporalParts) -> Option<TemporalParts> {
+    if hour > max_hour || minute > 59 || second > 59 {
+        return None;
+    }
+    Some(TemporalParts {
+        hour: u16::try_from(hour).ok()?,
+        minute: u8::try_from(minute).ok()?,
+        second: u8::try_from(second).ok()?,
+        ..parts
+    })
+}
+
+/// Hours, 6 bits of minutes, 6 bits of seconds.
+fn time_of_day(number: u64, max_hour: u64, parts: TemporalParts) -> Option<TemporalParts> {
+    clock(number >> 12, (number >> 6) & 0x3f, number & 0x3f, max_hour, parts)
+}
+
+fn packed_datetime(number: u64, parts: TemporalParts) -> Option<TemporalParts> {
+    let (date, time) = (number >> 17, number & 0x1_ffff);
+    let months = date >> 5;
+    let date = DateNumbers { year: months / 13, month: months % 13, day: date & 0x1f };
+    time_of_day(time, 23, date.check(parts)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Writes a TIME as the server does (`TIME_to_longlong_time_packed`, `my_time_packed_to_binary`).
+    fn write_time(is_negative: bool, seconds: (i64, i64, i64), micros: i64, fraction: u16) -> Vec<u8> {
+        let (hour, minute, second) = seconds;
+        let packed = (((hour << 12) | (minute << 6) | second) << 24) + micros;
+        let packed = if is_negative { -packed } else { packed };
+        let (whole, part) = (packed >> 24, packed % (1 << 24));
+        let mut out = Vec::new();
+        match fraction {
+            0 => out.extend(&(0x80_0000 + whole).to_be_bytes()[5..]),
+            1 | 2 => {
+                out.extend(&(0x80_0000 + whole).to_be_bytes()[5..]);
+                out.push((part / 10_000) as u8);
+            }
+            3 | 4 => {
+                out.extend(&(0x80_0000 + whole).to_be_bytes()[5..]);
+                out.extend(&((part / 100) as i16).to_be_bytes());
+            }
+            _ => out.extend(&(packed + 0x8000_0000_0000).to_be_bytes()[2..]),
+        }
+        out
+    }
+
+    fn rounded(micros: u32, fraction: u16) -> u32 {
+        let unit = 10_u32.pow(6 - u32::from(fraction));
+        micros / unit * unit
+    }
+
+    fn parts(value: Value) -> TemporalParts {
+        match value {
+            Value::Time(parts) | Value::DateTime(parts) | Value::Date(parts) => parts,
+            _ => panic!("expected parts"),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn times_of_every_fraction(
+            is_negative: bool, hour in 0..=838_i64, minute in 0..60_i64, second in 0..60_i64,
+            micros in prop_oneof![Just(0), Just(999_999), 0..1_000_000_u32], fraction in 0..=6_u16,
+        ) {
+            let micros = rounded(micros, fraction);
+            let is_negative = is_negative && (hour, minute, second, micros) != (0, 0, 0, 0);
+            let bytes = Bytes::from(write_time(is_negative, (hour, minute, second), micros.into(), fraction));
+            let mut cursor = Cursor::new(&bytes);
+            let read = parts(time2(&mut cursor, fraction).unwrap());
+            prop_assert!(cursor.is_empty());
+            prop_assert_eq!(
+                (read.is_negative, i64::from(read.hour), i64::from(read.minute), i64::from(read.second), read.micros),
+                (is_negative, hour, minute, second, micros)
+            );
+            prop_assert_eq!(u16::from(read.fraction), fraction);
+        }
+
+        #[test]
+        fn datetimes_of_every_fraction(
+            year in 0..=9_999_u64, month in 0..=12_u64, day in 0..=31_u64,
+            hour in 0..24_u64, minute in 0..60_u64, second in 0..60_u64,
+            micros in 0..1_000_000_u32, fraction in 0..=6_u16,
+        ) {
+            let micros = rounded(micros, fraction);
+            let number = (((year * 13 + month) << 5 | day) << 17 | hour << 12 | minute << 6 | second) + 0x80_0000_0000;
+            let mut out = number.to_be_bytes()[3..].to_vec();
+            match fraction {
+                0 => {}
+                1 | 2 => out.push((micros / 10_000) as u8),
+                3 | 4 => out.extend(((micros / 100) as u16).to_be_bytes()),
+                _ => out.extend(&micros.to_be_bytes()[1..]),
+            }
+            let bytes = Bytes::from(out);
+            let text = datetime2(&mut Cursor::new(&bytes), fraction).unwrap().temporal_text().unwrap();
+            let mut expected = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}");
+            if fraction > 0 {
+                expected += &format!(".{micros:06}")[..=usize::from(fraction)];
+            }
+            prop_assert_eq!(text, expected);
+
+            let old = Bytes::from(
+                ((year * 10_000 + month * 100 + day) * 1_000_000 + hour * 10_000 + minute * 100 + second)
+                    .to_le_bytes().to_vec(),
+            );
+            let text = old_datetime(&mut Cursor::new(&old)).unwrap().temporal_text().unwrap();
+            prop_assert_eq!(&text, &format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"));
+
+            let bytes = Bytes::copy_from_slice(&(year << 9 | month << 5 | day).to_le_bytes()[..3]);
+            let text_of_date = date(&mut Cursor::new(&bytes)).unwrap().temporal_text().unwrap();
+            prop_assert_eq!(&text_of_date, &text[..10]);
+        }
+
+        #[test]
+        fn old_times(is_negative: bool, hour in 0..=838_i32, minute in 0..60_i32, second in 0..60_i32) {
+            let number = hour * 10_000 + minute * 100 + second;
+            let number = if is_negative { -number } else { number };
+            let bytes = Bytes::copy_from_slice(&number.to_le_bytes()[..3]);
+            let read = parts(old_time(&mut Cursor::new(&bytes)).unwrap());
+            prop_assert_eq!(
+                (i32::from(read.hour), i32::from(read.minute), i32::from(read.second), read.is_negative),
+                (hour, minute, second, number < 0)
+            );
+        }
+
+        #[test]
+        fn any_bytes_never_panic(bytes: Vec<u8>, fraction: u16) {
+            let bytes = Bytes::from(bytes);
+            let cursor = Cursor::new(&bytes);
+            let _ = time2(&mut cursor.clone(), fraction % 8);
+            let _ = datetime2(&mut cursor.clone(), fraction % 8);
+            let _ = timestamp2(&mut cursor.clone(), fraction);
+            let _ = old_time(&mut cursor.clone());
+            let _ = old_datetime(&mut cursor.clone());
+            let _ = date(&mut cursor.clone());
+            for kind in [Packed::Date, Packed::Time, Packed::DateTime] {
+                let _ = packed(&mut cursor.clone(), kind);
+            }
+        }
+    }
+
+    #[test]
+    fn years() {
+        let read = |byte| year(&mut Cursor::new(&Bytes::from(vec![byte]))).unwrap();
+        assert!(read(0) == Value::Year(0) && read(1) == Value::Year(1901) && read(255) == Value::Year(2155));
+    }
+}

@@ -1,0 +1,22 @@
+//! The composition root: joins source, decode, plan and apply into a running stream. The only module that sees every
+//! stage.
+//!
+//! Source and apply wait on sockets and are tasks; decode and plan compute and are threads. The queues between them are
+//! bounded in bytes. An error travels through the queues behind the work that came before it, so everything before the
+//! error is on green when the stream stops.
+//!
+//! # Invariants
+//! 1. The stream always starts from the checkpoint on green; nothing is remembered anywhere else.
+//! 2. An error that may pass leads to a new start from the checkpoint, with back-off; every other error ends the
+//!    stream.
+//! 3. A stop on request happens at a commit boundary.
+
+mod progress;
+mod queue;
+mod replication;
+mod stages;
+mod switchover;
+
+pub use progress::{Progress, State};
+pub use replication::{Replication, ReplicationConfig};
+pub use switchover::{dry_run, switch_over};

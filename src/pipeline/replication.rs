@@ -1,0 +1,348 @@
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::progress::{Progress, State};
+use super::stages;
+use crate::apply::Applier;
+use crate::apply::checkpoint::{self, Checkpoint, Owner, Stream};
+use crate::decode::{Decoder, DecoderOptions};
+use crate::deployment::{Deployment, Status};
+use crate::error::{Error, ErrorKind, Recovery, Result};
+use crate::model::{Coordinates, Flavor, GtidPosition, Position, StartPosition};
+use crate::net::{self, Server, ServerUrl, Session};
+use crate::plan::Planner;
+use crate::source::{self, Dump, DumpRequest};
+
+/// What to replicate.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ReplicationConfig {
+    /// The server read from.
+    pub blue: ServerUrl,
+    /// The server written to.
+    pub green: ServerUrl,
+    /// Where to start if green has no checkpoint yet. With a checkpoint on green this has no effect.
+    pub from: Option<StartPosition>,
+    /// The replica's number under which blue sees this engine. Default: a random one above 2³¹.
+    pub server_id: u32,
+    /// How often an idle blue says that it is alive. Default 1 s.
+    pub heartbeat: Duration,
+    /// The longest pause between two tries to reach a server. Default 5 s; the first pause is 100 ms.
+    pub retry_pause: Duration,
+    /// Whether a deployment that is in the middle of a switchover may be replicated: only the switchover itself does.
+    pub(crate) is_switchover: bool,
+}
+
+impl ReplicationConfig {
+    /// Blue to green, everything else as by default.
+    pub fn new(blue: ServerUrl, green: ServerUrl) -> ReplicationConfig {
+        ReplicationConfig {
+            blue,
+            green,
+            from: None,
+            server_id: (crate::entropy::random() as u32) | 1 << 31,
+            heartbeat: Duration::from_secs(1),
+            retry_pause: Duration::from_secs(5),
+            is_switchover: false,
+        }
+    }
+
+    /// The same with a place to start where green has no checkpoint.
+    #[must_use]
+    pub fn from(mut self, from: Option<StartPosition>) -> ReplicationConfig {
+        self.from = from;
+        self
+    }
+}
+
+/// A running stream from blue to green. Dropping it ends the stream without waiting: what was under way is either
+/// committed or not, and the checkpoint tells which.
+#[derive(Debug)]
+pub struct Replication {
+    progress: watch::Receiver<Progress>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<Result<()>>,
+    head_at_start: Position,
+}
+
+impl Replication {
+    /// Checks both servers, takes the stream over from any other engine, and starts it.
+    ///
+    /// # Errors
+    /// Everything that makes replication impossible: unreachable servers, wrong settings (`Setting`), a missing
+    /// privilege, a position that is purged or not blue's, no checkpoint (`State`), a deployment that was switched over.
+    /// Nothing was changed on either server then.
+    pub async fn start(config: ReplicationConfig) -> Result<Replication> {
+        let mut blue_session = Session::open(&config.blue).await?;
+        let blue = Server::probe(&mut blue_session).await?;
+        check_source(&blue, &config.blue)?;
+        let mut green_session = Session::open(&config.green).await?;
+        let green = Server::probe(&mut green_session).await?;
+        if blue.identity == green.identity {
+            return Err(Error::new(ErrorKind::Config, "blue and green are the same server")
+                .at(|place| place.server = Some(config.green.address())));
+        }
+        if green.version.partial_cmp(&blue.version).is_none_or(std::cmp::Ordering::is_lt) {
+            return Err(Error::new(
+                ErrorKind::Version,
+                format!("blue is {}, green is {}", blue.version, green.version),
+            ));
+        }
+        let head_at_start = blue.head(&mut blue_session).await?;
+        check_deployment(&mut green_session, &config).await?;
+        match checkpoint::read(&mut green_session, Stream::Forward).await? {
+            Some(checkpoint) => check_checkpoint(&mut blue_session, &blue, &checkpoint).await?,
+            None => {
+                let position = first_position(&mut blue_session, &blue, config.from.as_ref()).await?;
+                source::check_start(&mut blue_session, &blue, &position).await?;
+                checkpoint::install(&mut green_session).await?;
+                let checkpoint = Checkpoint::start(blue.identity.clone(), position);
+                checkpoint::begin(&mut green_session, Stream::Forward, &checkpoint).await?;
+            }
+        }
+        blue_session.close().await;
+        green_session.close().await;
+        let (progress_sender, progress) = watch::channel(Progress::new());
+        let (stop, stop_receiver) = watch::channel(false);
+        let task = tokio::spawn(Box::pin(drive(config, progress_sender, stop_receiver)));
+        Ok(Replication { progress, stop, task, head_at_start })
+    }
+
+    /// Pictures of the stream.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.clone()
+    }
+
+    /// Where blue's log ended when the stream was started.
+    pub fn head_at_start(&self) -> &Position {
+        &self.head_at_start
+    }
+
+    /// Waits until green durably holds everything before `target`. Cancel-safe.
+    ///
+    /// # Errors
+    /// `State`, where the stream ends before.
+    pub async fn reached(&self, target: &Position) -> Result<()> {
+        let mut progress = self.progress.clone();
+        let has_reached = |progress: &Progress| {
+            progress.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.position.covers(target) == Some(true))
+        };
+        let reached = progress
+            .wait_for(|progress| {
+                has_reached(progress) || matches!(progress.state, State::Stopped | State::Failed { .. })
+            })
+            .await;
+        let Ok(progress) = reached else {
+            return Err(Error::new(ErrorKind::State, "the stream ended before the position was reached"));
+        };
+        match &progress.state {
+            _ if has_reached(&progress) => Ok(()),
+            State::Failed { reason } => Err(Error::new(ErrorKind::State, format!("the stream failed: {reason}"))),
+            _ => Err(Error::new(ErrorKind::State, "the stream was stopped before the position was reached")),
+        }
+    }
+
+    /// Waits until the stream ends by itself. Cancel-safe.
+    ///
+    /// # Errors
+    /// The error that ended it.
+    pub async fn finished(&mut self) -> Result<()> {
+        joined((&mut self.task).await)
+    }
+
+    /// Stops at a commit boundary and waits for it.
+    ///
+    /// # Errors
+    /// The error that ended the stream before the request could.
+    pub async fn stop(self) -> Result<()> {
+        // A stream that has ended does not listen any more.
+        let _ = self.stop.send(true);
+        joined(self.task.await)
+    }
+}
+
+fn joined(result: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    result.unwrap_or_else(|error| Err(Error::internal("the stream's task panicked").with_source(error)))
+}
+
+/// Keeps the stream running over errors that may pass.
+async fn drive(
+    config: ReplicationConfig,
+    progress: watch::Sender<Progress>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let owner = Owner::new();
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let before = progress.borrow().groups;
+        let run: Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> =
+            Box::pin(session(&config, owner, progress.clone(), &mut stop));
+        let result = run.await;
+        let error = match result {
+            Ok(()) => {
+                progress.send_modify(|progress| progress.state = State::Stopped);
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        if error.recovery() != Recovery::Retry {
+            tracing::error!(%error, "replication stopped");
+            progress.send_modify(|progress| progress.state = State::Failed { reason: error.to_string() });
+            return Err(error);
+        }
+        tracing::warn!(%error, "replication is interrupted, and tried again");
+        if progress.borrow().groups > before {
+            pause = Duration::from_millis(100);
+        }
+        progress.send_modify(|progress| {
+            progress.reconnects += 1;
+            progress.state = State::Retrying { reason: error.to_string() };
+        });
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.wait_for(|stop| *stop) => {
+                progress.send_modify(|progress| progress.state = State::Stopped);
+                return Ok(());
+            }
+        }
+        pause = (pause * 2).min(config.retry_pause);
+    }
+}
+
+/// One run from the checkpoint on, until an error or the stop.
+async fn session(
+    config: &ReplicationConfig,
+    owner: Owner,
+    progress: watch::Sender<Progress>,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<()> {
+    let mut green_session = Session::open(&config.green).await?;
+    let green = Server::probe(&mut green_session).await?;
+    let mut applier = Applier::claim(&config.green, &green, Stream::Forward, owner).await?;
+    // After the claim, so that a switchover that finished in between is seen.
+    check_deployment(applier.session(), config).await?;
+    let mut blue_session = Session::open(&config.blue).await?;
+    let blue = Server::probe(&mut blue_session).await?;
+    check_source(&blue, &config.blue)?;
+    check_checkpoint(&mut blue_session, &blue, applier.checkpoint()).await?;
+    blue_session.close().await;
+    let tables = net::tables(&mut green_session).await?;
+    green_session.close().await;
+    let position = applier.checkpoint().position.clone();
+    let mut request = DumpRequest::new(position.clone(), config.server_id);
+    request.heartbeat = config.heartbeat;
+    let dump = Dump::open(&config.blue, &blue, &request).await?;
+    let mut options = DecoderOptions::new(blue.version.flavor, position.coordinates.clone());
+    options.initial_checksum = !matches!(blue.binlog.checksum.as_str(), "" | "NONE");
+    progress.send_modify(|progress| {
+        progress.state = State::Replicating;
+        progress.checkpoint = Some(applier.checkpoint().clone());
+    });
+    tracing::info!(%position, "replicating");
+    stages::run(dump, Decoder::new(options), Planner::new(tables, position), &mut applier, progress, stop).await
+}
+
+/// Blue's settings that replication cannot work with.
+fn check_source(blue: &Server, url: &ServerUrl) -> Result<()> {
+    let wrong = |message: &'static str, advice: &'static str| {
+        Err(Error::new(ErrorKind::Setting, message).with_advice(advice).at(|place| place.server = Some(url.address())))
+    };
+    if !blue.binlog.is_on {
+        return wrong("the binlog of blue is off", "start blue with log_bin");
+    }
+    if blue.server_id == 0 {
+        return wrong("blue has no server_id", "set server_id on blue to a number above 0");
+    }
+    if blue.binlog.format != "ROW" {
+        return wrong(
+            "binlog_format of blue is not ROW",
+            "SET GLOBAL binlog_format = ROW on blue, and end older sessions",
+        );
+    }
+    if blue.binlog.row_image != "FULL" {
+        return wrong(
+            "binlog_row_image of blue is not FULL",
+            "SET GLOBAL binlog_row_image = FULL on blue, and end older sessions",
+        );
+    }
+    if blue.binlog.row_value_options.contains("PARTIAL_JSON") {
+        return wrong(
+            "blue logs partial JSON",
+            "SET GLOBAL binlog_row_value_options = '' on blue, and end older sessions",
+        );
+    }
+    Ok(())
+}
+
+async fn check_deployment(green: &mut Session, config: &ReplicationConfig) -> Result<()> {
+    let Some(deployment) = Deployment::read(green).await? else { return Ok(()) };
+    let may_run = match deployment.status {
+        Status::Available => true,
+        Status::SwitchoverInProgress => config.is_switchover,
+        _ => false,
+    };
+    if may_run {
+        return Ok(());
+    }
+    let message = format!("the deployment is {}, so blue's changes are not applied", deployment.status.name());
+    let advice = match deployment.status {
+        Status::Provisioning => "let `create` finish, or start it again",
+        Status::SwitchoverInProgress => "let the switchover finish, or run `switchover` again",
+        Status::SwitchoverCompleted => "green is production now",
+        _ => "look at `status`",
+    };
+    Err(Error::new(ErrorKind::State, message)
+        .with_advice(advice)
+        .at(|place| place.server = Some(config.green.address())))
+}
+
+/// The checkpoint's position must be one of this blue, which must still have the log from there on.
+async fn check_checkpoint(session: &mut Session, blue: &Server, checkpoint: &Checkpoint) -> Result<()> {
+    let has_gtid = checkpoint.position.gtid.is_some() && blue.binlog.has_gtid;
+    // GTIDs name a transaction on every server of a topology; coordinates mean something on one server only.
+    if checkpoint.source != blue.identity && !has_gtid {
+        return Err(Error::new(
+            ErrorKind::Position,
+            "the checkpoint on green was taken on another server than this blue",
+        )
+        .at(|place| place.server = Some(session.address().to_owned())));
+    }
+    source::check_start(session, blue, &checkpoint.position).await
+}
+
+async fn first_position(session: &mut Session, blue: &Server, from: Option<&StartPosition>) -> Result<Position> {
+    let flavor = blue.version.flavor;
+    match from {
+        None => Err(Error::new(ErrorKind::State, "green has no checkpoint")
+            .with_advice("build green with `create`, or say with `--from` where its data stands")),
+        Some(StartPosition::Current) => blue.head(session).await,
+        Some(StartPosition::File(coordinates)) => Ok(Position::new(coordinates.clone(), None)),
+        Some(StartPosition::Gtid(text)) => {
+            if !blue.binlog.has_gtid {
+                return Err(Error::new(ErrorKind::Position, "blue has no GTIDs")
+                    .with_advice("start with file:NAME:OFFSET, or set gtid_mode=ON on blue"));
+            }
+            let gtid = GtidPosition::parse(flavor, text).map_err(|reason| {
+                Error::new(ErrorKind::Config, reason).with_advice("write gtid:SET as blue prints it")
+            })?;
+            Ok(Position::new(Coordinates::new("", 4), Some(gtid)))
+        }
+        Some(StartPosition::Beginning) => {
+            let oldest = blue.logs(session).await?.into_iter().next();
+            let oldest = oldest.ok_or_else(|| Error::new(ErrorKind::Setting, "blue has no binlog"))?;
+            let gtid = match flavor {
+                Flavor::MySql if blue.binlog.has_gtid => {
+                    let text =
+                        session.first("SELECT @@global.gtid_purged").await?.map(|row| row.text(0)).unwrap_or_default();
+                    Some(blue.parse_gtid(&text)?)
+                }
+                // MariaDB does not say what came before its oldest file.
+                _ => None,
+            };
+            Ok(Position::new(Coordinates::new(oldest.file, 4), gtid))
+        }
+    }
+}

@@ -1,0 +1,174 @@
+use std::time::Instant;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::progress::{Progress, State};
+use super::queue::{Closed, Receiver, Sender, queue};
+use crate::apply::Applier;
+use crate::decode::{Decoded, Decoder};
+use crate::error::{Error, Result};
+use crate::model::{Frame, Position};
+use crate::plan::{Group, Planner};
+use crate::source::Dump;
+
+/// Bytes of received events that wait for decoding.
+const FRAME_BYTES: u32 = 32 << 20;
+/// Bytes of decoded transactions that wait for planning.
+const TRANSACTION_BYTES: u32 = 32 << 20;
+/// A group is closed at so many row operations …
+const GROUP_OPS: usize = 5_000;
+/// … or so many bytes of events.
+const GROUP_BYTES: u64 = 8 << 20;
+
+/// Runs all stages until an error, or until `stop` turns true: `Ok` then, at a commit boundary.
+pub(super) async fn run(
+    dump: Dump,
+    decoder: Decoder,
+    planner: Planner,
+    applier: &mut Applier,
+    progress: watch::Sender<Progress>,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<()> {
+    let runtime = Handle::current();
+    let (frame_sender, frames) = queue(FRAME_BYTES);
+    let (decoded_sender, decoded) = queue(TRANSACTION_BYTES);
+    // A single group may wait while another is applied: as the applier falls behind, transactions gather behind it and
+    // the next group is larger. With an empty queue a transaction goes out alone and at once.
+    let (group_sender, groups) = mpsc::channel(1);
+    let receiving = Aborted(tokio::spawn(receive(dump, frame_sender, progress.clone())));
+    let decode_runtime = runtime.clone();
+    let decoding = spawn("bluegreen-decode", move || decode(decoder, &frames, &decoded_sender, &decode_runtime))?;
+    let planning = spawn("bluegreen-plan", move || plan(planner, &decoded, &group_sender))?;
+    let result = apply(groups, applier, progress, stop).await;
+    // The applier's end of the queues is gone: the other stages end, the receiver by being told so.
+    drop(receiving);
+    let joined = tokio::task::spawn_blocking(move || [decoding.join(), planning.join()]).await;
+    match joined {
+        Ok([Ok(()), Ok(())]) => result,
+        _ => result.and(Err(Error::internal("a stage of the pipeline panicked"))),
+    }
+}
+
+/// A task that ends with its handle.
+struct Aborted(JoinHandle<()>);
+
+impl Drop for Aborted {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map_err(|error| Error::internal("a thread cannot be started").with_source(error))
+}
+
+async fn receive(mut dump: Dump, frames: Sender<Result<Frame>>, progress: watch::Sender<Progress>) {
+    loop {
+        let frame = dump.next().await;
+        progress.send_if_modified(|progress| {
+            progress.heard_at = Some(Instant::now());
+            // Not worth waking anybody for each event.
+            false
+        });
+        let bytes = frame.as_ref().map_or(1, |frame| frame.bytes.len() as u64);
+        let is_end = frame.is_err();
+        if frames.send(frame, bytes).await == Err(Closed) || is_end {
+            return;
+        }
+    }
+}
+
+fn decode(mut decoder: Decoder, frames: &Receiver<Result<Frame>>, decoded: &Sender<Result<Decoded>>, runtime: &Handle) {
+    while let Some(frame) = frames.recv() {
+        let item = match frame.and_then(|frame| decoder.push(frame)) {
+            Ok(None) => continue,
+            Ok(Some(item)) => Ok(item),
+            Err(error) => Err(error),
+        };
+        let bytes = match &item {
+            Ok(Decoded::Transaction(transaction)) => transaction.bytes,
+            _ => 1,
+        };
+        let is_end = item.is_err();
+        if decoded.send_blocking(runtime, item, bytes) == Err(Closed) || is_end {
+            return;
+        }
+    }
+}
+
+fn plan(mut planner: Planner, decoded: &Receiver<Result<Decoded>>, groups: &mpsc::Sender<Result<Group>>) {
+    while let Some(item) = decoded.recv() {
+        let mut next = Some(item);
+        let mut failure = None;
+        while let Some(item) = next.take() {
+            if let Err(error) = item.and_then(|item| add(&mut planner, item)) {
+                failure = Some(error);
+                break;
+            }
+            let is_full = planner.op_count() >= GROUP_OPS || planner.byte_count() >= GROUP_BYTES;
+            // The group grows only while the applier is busy with the one before.
+            if !is_full && groups.capacity() == 0 {
+                next = decoded.try_recv();
+            }
+        }
+        if let Some(group) = planner.take()
+            && groups.blocking_send(Ok(group)).is_err()
+        {
+            return;
+        }
+        if let Some(error) = failure {
+            // The applier may be gone already; then nobody needs the reason.
+            let _ = groups.blocking_send(Err(error));
+            return;
+        }
+    }
+}
+
+fn add(planner: &mut Planner, item: Decoded) -> Result<()> {
+    match item {
+        Decoded::Transaction(transaction) => planner.add(&transaction),
+        Decoded::Advanced(coordinates) => {
+            planner.advance(coordinates);
+            Ok(())
+        }
+        Decoded::Heartbeat(_) => Ok(()),
+        #[expect(unreachable_patterns, reason = "the enum may grow")]
+        _ => Err(Error::internal("an unknown item of the decoder")),
+    }
+}
+
+async fn apply(
+    mut groups: mpsc::Receiver<Result<Group>>,
+    applier: &mut Applier,
+    progress: watch::Sender<Progress>,
+    stop: &mut watch::Receiver<bool>,
+) -> Result<()> {
+    loop {
+        let group = tokio::select! {
+            biased;
+            // An error means that whoever could ask to stop is gone, which asks for the same.
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            group = groups.recv() => group,
+        };
+        let group = group.ok_or_else(|| Error::internal("the planning stage ended without a reason"))??;
+        let applied = applier.apply(&group).await?;
+        progress.send_modify(|progress| {
+            progress.state = State::Replicating;
+            progress.groups += 1;
+            progress.transactions += group.transactions;
+            progress.row_changes += group.ops.len() as u64;
+            progress.conflicts += applied.conflicts;
+            progress.received = Some(received(&group.position));
+            progress.checkpoint = Some(applied.checkpoint);
+        });
+    }
+}
+
+fn received(position: &Position) -> crate::model::Coordinates {
+    position.coordinates.clone()
+}

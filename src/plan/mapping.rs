@@ -1,0 +1,140 @@
+use bytes::BytesMut;
+use mysql_common::collations::{Collation, CollationId};
+use mysql_common::constants::ColumnType;
+
+use super::{TargetColumn, TargetTable};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{ColumnKind, RowImage, TableMap, Value, WireColumn};
+
+/// Checks that the log's table and green's are the same, column by column.
+///
+/// # Errors
+/// `Unsupported`, naming the first column that differs.
+pub(super) fn check(wire: &TableMap, target: &TargetTable) -> Result<()> {
+    if wire.columns.len() != target.columns.len() {
+        let message = format!(
+            "green's table has {} columns, the log's has {}: a schema changed on one side is not mapped yet",
+            target.columns.len(),
+            wire.columns.len()
+        );
+        return Err(different(message));
+    }
+    for (from, to) in wire.columns.iter().zip(&target.columns) {
+        if let Some(problem) = difference(from, to) {
+            return Err(different(problem).at(|place| place.column = Some(to.name.clone())));
+        }
+    }
+    Ok(())
+}
+
+fn different(message: String) -> Error {
+    Error::new(ErrorKind::Unsupported, message)
+        .with_advice("make the table the same on both sides, or build green anew with `create`")
+}
+
+fn difference(from: &WireColumn, to: &TargetColumn) -> Option<String> {
+    if from.name.as_ref().is_some_and(|name| !name.eq_ignore_ascii_case(&to.name)) {
+        return Some("green's column has another name than the log's".into());
+    }
+    if to.kind == ColumnKind::Other {
+        return Some(format!("columns of type {} are not replicated yet", to.full_type));
+    }
+    if !fits(from.type_code, to.kind) {
+        return Some(format!("green's column is {}, the log's has type number {}", to.full_type, from.type_code));
+    }
+    if matches!(to.kind, ColumnKind::Integer(_)) && from.is_unsigned.is_some_and(|unsigned| unsigned != to.is_unsigned)
+    {
+        return Some(format!("green's column is {}, the log's has the other sign", to.full_type));
+    }
+    let (wire_charset, charset) = (from.collation.and_then(charset_name), to.charset.as_deref());
+    match (wire_charset, charset) {
+        (Some(wire), Some(green)) if to.kind == ColumnKind::Text && wire != modern(green) => {
+            Some(format!("green's column is in {green}, the log's in {wire}"))
+        }
+        _ => None,
+    }
+}
+
+/// The character set of a collation's number, where it is known. Numbers of newer collations are not.
+fn charset_name(collation: u16) -> Option<String> {
+    let collation = Collation::from(CollationId::from(collation));
+    (collation.id() != CollationId::UNKNOWN_COLLATION_ID).then(|| modern(collation.charset()).to_owned())
+}
+
+/// MySQL 8 and MariaDB 10.6 renamed `utf8`.
+fn modern(charset: &str) -> &str {
+    if charset == "utf8" { "utf8mb3" } else { charset }
+}
+
+/// Whether values of a wire type can only come from a column of this kind.
+fn fits(type_code: u8, kind: ColumnKind) -> bool {
+    let Ok(wire) = ColumnType::try_from(type_code) else { return false };
+    use ColumnType as Wire;
+    match kind {
+        ColumnKind::Integer(1) => wire == Wire::MYSQL_TYPE_TINY,
+        ColumnKind::Integer(2) => wire == Wire::MYSQL_TYPE_SHORT,
+        ColumnKind::Integer(3) => wire == Wire::MYSQL_TYPE_INT24,
+        ColumnKind::Integer(4) => wire == Wire::MYSQL_TYPE_LONG,
+        ColumnKind::Integer(_) => wire == Wire::MYSQL_TYPE_LONGLONG,
+        ColumnKind::Decimal => wire == Wire::MYSQL_TYPE_NEWDECIMAL,
+        ColumnKind::Float => wire == Wire::MYSQL_TYPE_FLOAT,
+        ColumnKind::Double => wire == Wire::MYSQL_TYPE_DOUBLE,
+        ColumnKind::Bit => wire == Wire::MYSQL_TYPE_BIT,
+        ColumnKind::Text | ColumnKind::FixedBinary | ColumnKind::Binary => matches!(
+            wire,
+            Wire::MYSQL_TYPE_STRING
+                | Wire::MYSQL_TYPE_VARCHAR
+                | Wire::MYSQL_TYPE_VAR_STRING
+                | Wire::MYSQL_TYPE_TINY_BLOB
+                | Wire::MYSQL_TYPE_MEDIUM_BLOB
+                | Wire::MYSQL_TYPE_LONG_BLOB
+                | Wire::MYSQL_TYPE_BLOB
+        ),
+        ColumnKind::Enum => wire == Wire::MYSQL_TYPE_ENUM,
+        ColumnKind::Set => wire == Wire::MYSQL_TYPE_SET,
+        ColumnKind::Year => wire == Wire::MYSQL_TYPE_YEAR,
+        ColumnKind::Date => matches!(wire, Wire::MYSQL_TYPE_DATE | Wire::MYSQL_TYPE_NEWDATE),
+        ColumnKind::Time => matches!(wire, Wire::MYSQL_TYPE_TIME | Wire::MYSQL_TYPE_TIME2),
+        ColumnKind::DateTime => matches!(wire, Wire::MYSQL_TYPE_DATETIME | Wire::MYSQL_TYPE_DATETIME2),
+        ColumnKind::Timestamp => matches!(wire, Wire::MYSQL_TYPE_TIMESTAMP | Wire::MYSQL_TYPE_TIMESTAMP2),
+        ColumnKind::Json => wire == Wire::MYSQL_TYPE_JSON,
+        ColumnKind::Geometry => wire == Wire::MYSQL_TYPE_GEOMETRY,
+        ColumnKind::Vector => wire == Wire::MYSQL_TYPE_VECTOR,
+        ColumnKind::Other => false,
+    }
+}
+
+/// An image of the log as a row of green: a value for every column.
+///
+/// # Errors
+/// `Setting` where the image lacks a column.
+pub(super) fn row(image: &RowImage, target: &TargetTable) -> Result<Vec<Value>> {
+    if image.len() != target.columns.len() {
+        return Err(Error::internal("an image with another number of columns than its table"));
+    }
+    image.iter().zip(&target.columns).map(|(value, column)| self::value(value.as_ref(), column)).collect()
+}
+
+fn value(value: Option<&Value>, column: &TargetColumn) -> Result<Value> {
+    match (value, column.kind) {
+        // Never written, and part of no key that is asked for.
+        (None, _) if column.is_generated => Ok(Value::Null),
+        (None, _) => Err(Error::new(ErrorKind::Setting, "the row image lacks a column")
+            .with_advice("set binlog_row_image=FULL on blue, for all sessions, and build green anew with `create`")
+            .at(|place| place.column = Some(column.name.clone()))),
+        (Some(Value::Int(number)), ColumnKind::Integer(bytes)) if column.is_unsigned => {
+            let mask = if bytes >= 8 { u64::MAX } else { (1 << (8 * u32::from(bytes))) - 1 };
+            Ok(Value::UInt(number.cast_unsigned() & mask))
+        }
+        (Some(Value::Bytes(bytes)), ColumnKind::FixedBinary) => {
+            let length = column.fixed_bytes.unwrap_or(bytes.len());
+            if bytes.len() >= length {
+                return Ok(Value::Bytes(bytes.clone()));
+            }
+            let mut padded = BytesMut::from(bytes.as_ref());
+            padded.resize(length, 0);
+            Ok(Value::Bytes(padded.freeze()))
+        }
+        (Some(value), _) => Ok(value.clone()),
+    }
+}

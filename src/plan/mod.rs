@@ -1,0 +1,19 @@
+//! Transactions → groups of row operations for green. Pure: no sockets, no clock, no SQL.
+//!
+//! A group is a run of whole blue transactions that becomes one green transaction. Its operations stand in source
+//! order, with every row mapped onto green's columns.
+//!
+//! # Invariants
+//! 1. A group holds whole transactions only; a transaction that cannot be planned leaves the group as it was.
+//! 2. What is not understood stops: a statement, an image that is not full, a table that green has not or has
+//!    differently. Nothing is passed over but the tables that are the server's or this library's own.
+//! 3. The position moves with every transaction, also one that changes nothing green holds.
+
+mod mapping;
+mod op;
+mod planner;
+mod target;
+
+pub use op::{Group, Op, RowOp};
+pub use planner::Planner;
+pub use target::{TargetColumn, TargetTable};

@@ -1,0 +1,65 @@
+use crate::model::{Column, ColumnKind, Table, TableName};
+
+/// A table on green, as far as planning and applying need to know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TargetTable {
+    /// Its name.
+    pub name: TableName,
+    /// Its columns in order.
+    pub columns: Vec<TargetColumn>,
+    /// The columns that name a row; `None`: the table has no such key.
+    pub row_key: Option<Vec<usize>>,
+    /// The columns of every unique key, the row key among them.
+    pub unique_keys: Vec<Vec<usize>>,
+}
+
+/// A column on green.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TargetColumn {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    pub kind: ColumnKind,
+    /// The type as the server prints it.
+    pub full_type: String,
+    /// Integers without a sign.
+    pub is_unsigned: bool,
+    /// Computed by green itself.
+    pub is_generated: bool,
+    /// The character set of text.
+    pub charset: Option<String>,
+    /// The length of BINARY(n) in bytes.
+    pub fixed_bytes: Option<usize>,
+}
+
+impl From<Table> for TargetTable {
+    fn from(table: Table) -> TargetTable {
+        let row_key = table.row_key().map(|key| key.columns.clone());
+        TargetTable {
+            name: table.name,
+            columns: table.columns.into_iter().map(TargetColumn::from).collect(),
+            row_key,
+            unique_keys: table.unique_keys.into_iter().map(|key| key.columns).collect(),
+        }
+    }
+}
+
+impl From<Column> for TargetColumn {
+    fn from(column: Column) -> TargetColumn {
+        let fixed_bytes = match column.kind {
+            ColumnKind::FixedBinary => column.length.and_then(|length| usize::try_from(length).ok()),
+            _ => None,
+        };
+        TargetColumn {
+            name: column.name,
+            kind: column.kind,
+            full_type: column.full_type,
+            is_unsigned: column.is_unsigned,
+            is_generated: column.is_generated,
+            charset: column.charset,
+            fixed_bytes,
+        }
+    }
+}

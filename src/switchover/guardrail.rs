@@ -1,0 +1,107 @@
+use std::time::Duration;
+
+use super::Engine;
+use crate::checks::{self, Check, Lag, Verdict};
+use crate::deployment::{Deployment, Status};
+use crate::net::{Server, Session};
+
+/// A transaction that is older holds the switch up for longer than anybody wants to wait.
+const LONG_TRANSACTION: Duration = Duration::from_secs(5);
+
+/// Every guardrail, measured now.
+pub(super) async fn measure(
+    deployment: &Deployment,
+    (blue, blue_session): (&Server, &mut Session),
+    (green, green_session): (&Server, &mut Session),
+    engine: &mut impl Engine,
+    max_lag: Option<Duration>,
+    record: bool,
+) -> Vec<Check> {
+    let mut guardrails = vec![available(deployment), same_blue(deployment, blue)];
+    guardrails.extend(checks::preflight::blue(blue));
+    guardrails.extend(checks::preflight::pair(blue, green));
+    let lag = checks::measure_lag(blue, blue_session, green_session).await;
+    guardrails.push(replication(&lag));
+    guardrails.push(self::lag(&lag, max_lag));
+    guardrails.push(engine.foreign_writes(record).await);
+    guardrails.push(read_only(green));
+    guardrails.push(checks::no_long_transaction(blue_session, LONG_TRANSACTION).await);
+    guardrails.push(checks::no_running_ddl(blue, blue_session).await);
+    guardrails.push(checks::no_prepared_transaction(blue_session).await);
+    guardrails
+}
+
+/// The first line of every guardrail that blocks.
+pub(super) fn vetoes(guardrails: &[Check]) -> Option<String> {
+    let vetoes: Vec<String> = guardrails
+        .iter()
+        .filter(|check| check.blocks())
+        .map(|check| match &check.advice {
+            Some(advice) => format!("{}: {} ({advice})", check.name, check.evidence),
+            None => format!("{}: {}", check.name, check.evidence),
+        })
+        .collect();
+    (!vetoes.is_empty()).then(|| vetoes.join("; "))
+}
+
+fn available(deployment: &Deployment) -> Check {
+    const NAME: &str = "deployment_available";
+    let evidence = format!("the deployment is {}", deployment.status.name());
+    match deployment.status {
+        Status::Available | Status::SwitchoverInProgress => Check::new(NAME, Verdict::Pass, evidence),
+        _ => Check::new(NAME, Verdict::Fail, evidence).with_advice("look at `status`"),
+    }
+}
+
+fn same_blue(deployment: &Deployment, blue: &Server) -> Check {
+    const NAME: &str = "blue_is_the_deployments";
+    if deployment.blue_identity == blue.identity {
+        Check::new(NAME, Verdict::Pass, "blue is the server that green was built from")
+    } else {
+        Check::new(NAME, Verdict::Fail, "blue is not the server that green was built from")
+            .with_advice("check the URL of blue")
+    }
+}
+
+fn replication(lag: &Lag) -> Check {
+    const NAME: &str = "replication_healthy";
+    match lag {
+        Lag::Unknown { unknown } => {
+            Check::new(NAME, Verdict::Unknown, unknown.clone()).with_advice("start `replicate` and look at its error")
+        }
+        Lag::Known { .. } => Check::new(NAME, Verdict::Pass, "green's checkpoint is in blue's log"),
+    }
+}
+
+/// `max`: the bound; `None`: the switchover catches up by itself before it blocks anything.
+fn lag(lag: &Lag, max: Option<Duration>) -> Check {
+    const NAME: &str = "lag";
+    let (Some(bytes), seconds) = (lag.bytes(), lag.seconds()) else {
+        return Check::new(NAME, Verdict::Unknown, "the lag cannot be measured");
+    };
+    let evidence = match seconds {
+        Some(seconds) => format!("green is {seconds:.1} s and {bytes} bytes behind"),
+        None => format!("green is {bytes} bytes behind"),
+    };
+    let is_small = match max {
+        Some(max) => bytes < 1 << 20 || seconds.is_some_and(|seconds| seconds <= max.as_secs_f64()),
+        None => bytes < 1 << 20,
+    };
+    match (is_small, max) {
+        (true, _) => Check::new(NAME, Verdict::Pass, evidence),
+        (false, None) => Check::new(NAME, Verdict::Warn, evidence)
+            .with_advice("the switchover will first catch up, within its timeout"),
+        (false, Some(_)) => Check::new(NAME, Verdict::Fail, evidence)
+            .with_advice("wait until green has caught up, or lower the write rate on blue"),
+    }
+}
+
+fn read_only(green: &Server) -> Check {
+    const NAME: &str = "green_read_only";
+    if green.is_read_only {
+        Check::new(NAME, Verdict::Pass, "green is read-only")
+    } else {
+        Check::new(NAME, Verdict::Fail, "green takes writes of anybody")
+            .with_advice("SET GLOBAL read_only = 1 on green")
+    }
+}

@@ -1,0 +1,74 @@
+use std::fmt;
+
+/// How far a switchover has come: what the journal says, and so what a crash leaves behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Phase {
+    /// The record was taken; nothing was changed on either server.
+    Preparing,
+    /// Blue may be read-only.
+    Fencing,
+    /// The point of no return: green may be writable, so blue must not become so any more.
+    Promoting,
+}
+
+/// What to do with a switchover that was found in the middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub(super) enum Resume {
+    /// Make blue writable again and start over.
+    Undo,
+    /// Go on to the end.
+    Finish,
+}
+
+impl Phase {
+    const ALL: [Phase; 3] = [Phase::Preparing, Phase::Fencing, Phase::Promoting];
+
+    /// The name in the journal.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Preparing => "preparing",
+            Phase::Fencing => "fencing",
+            Phase::Promoting => "promoting",
+        }
+    }
+
+    /// The phase of a journal's name; a record that was taken and has no phase yet is at its start.
+    pub(super) fn parse(name: &str) -> Option<Phase> {
+        if name.is_empty() {
+            return Some(Phase::Preparing);
+        }
+        Phase::ALL.into_iter().find(|phase| phase.name() == name)
+    }
+
+    /// What a crash in this phase asks for (invariant 1 of the module).
+    pub(super) fn resume(self) -> Resume {
+        match self {
+            Phase::Preparing | Phase::Fencing => Resume::Undo,
+            Phase::Promoting => Resume::Finish,
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Invariant 1 of the module: only the point of no return goes forward.
+    #[test]
+    fn a_crash_is_undone_before_the_point_of_no_return_and_finished_after() {
+        for phase in Phase::ALL {
+            assert_eq!(Phase::parse(phase.name()), Some(phase));
+            assert_eq!(phase.resume() == Resume::Finish, phase >= Phase::Promoting);
+        }
+        assert_eq!(Phase::parse(""), Some(Phase::Preparing));
+        assert_eq!(Phase::parse("elsewhere"), None);
+    }
+}

@@ -1,0 +1,223 @@
+//! Green's own log → who wrote on green besides the engine.
+//!
+//! Every transaction that the engine commits on green touches a table of schema `bluegreen`; a transaction in green's
+//! log that does not is foreign. The scan starts where `create` ended and goes to the log's end; what it finds is kept in
+//! `bluegreen.foreign_write`, and the place it came to in the watch stream's checkpoint, both in one transaction.
+//!
+//! # Invariants
+//! 1. A foreign write since `create` is never forgotten: the journal and the place are one commit.
+//! 2. What cannot be read is an error, never "nothing found".
+//!
+//! Must not know: the switchover.
+
+use std::collections::BTreeMap;
+
+use crate::apply::Stream;
+use crate::apply::checkpoint::{self, Checkpoint, Owner};
+use crate::checks::{Check, Verdict};
+use crate::decode::{Decoded, Decoder, DecoderOptions};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Change, ChangeKind, Position, TableName, Transaction};
+use crate::net::{Server, ServerUrl, Session, text_literal};
+use crate::source::{self, Dump, DumpRequest};
+
+/// What somebody else wrote on green, a line a table and kind.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct ForeignWrite {
+    /// The table; `None` for a statement.
+    pub table: Option<TableName>,
+    /// `insert`, `update`, `delete` or `statement`.
+    pub kind: String,
+    /// Rows, or statements.
+    pub row_count: u64,
+}
+
+/// Scans green's log for foreign writes, from where the last scan ended.
+///
+/// With `record`, what is found is kept and the next scan starts behind it; without, nothing is written anywhere.
+///
+/// # Errors
+/// `State` where green was not built by `create`, `Setting` where green keeps no log, `Purged` where it is gone.
+pub async fn scan(green_url: &ServerUrl, record: bool) -> Result<Vec<ForeignWrite>> {
+    let mut session = Session::open(green_url).await?;
+    let green = Server::probe(&mut session).await?;
+    let owner = Owner::new();
+    let start = match record {
+        true => checkpoint::claim(&mut session, Stream::Watch, owner).await?,
+        false => checkpoint::read(&mut session, Stream::Watch).await?,
+    };
+    let start = start.ok_or_else(|| {
+        Error::new(ErrorKind::State, "green's log is not watched: green was not built by `create`")
+            .at(|place| place.server = Some(green_url.address()))
+    })?;
+    if start.source != green.identity {
+        return Err(Error::new(ErrorKind::Position, "the watched log is another server's than this green")
+            .at(|place| place.server = Some(green_url.address())));
+    }
+    source::check_start(&mut session, &green, &start.position).await?;
+    let head = green.head(&mut session).await?;
+    let (found, end) = read_until(green_url, &green, &start.position, &head).await?;
+    if record {
+        keep(&mut session, owner, &start, &found, end).await?;
+    }
+    let journal = journal(&mut session).await?;
+    session.close().await;
+    let unrecorded = if record { Vec::new() } else { found };
+    Ok(sum(journal.into_iter().chain(unrecorded.into_iter().flat_map(|foreign| foreign.writes))))
+}
+
+/// The same as a check: foreign writes are a failure, a scan that does not work is unknown.
+pub async fn check(green_url: &ServerUrl, record: bool) -> Check {
+    const NAME: &str = "no_foreign_writes";
+    match scan(green_url, record).await {
+        Err(error) => Check::unknown(NAME, &error),
+        Ok(writes) if writes.is_empty() => {
+            Check::new(NAME, Verdict::Pass, "nobody else wrote on green since it was built")
+        }
+        Ok(writes) => {
+            let named: Vec<String> = writes
+                .iter()
+                .take(5)
+                .map(|write| match &write.table {
+                    Some(table) => format!("{} {} in {table}", write.row_count, write.kind),
+                    None => format!("{} statement(s)", write.row_count),
+                })
+                .collect();
+            let more = if writes.len() > 5 { ", …" } else { "" };
+            Check::new(NAME, Verdict::Fail, format!("somebody else wrote on green: {}{more}", named.join(", ")))
+                .with_advice("compare with `verify`, then build green anew with `create`")
+        }
+    }
+}
+
+/// One foreign transaction.
+struct Foreign {
+    transaction: Transaction,
+    writes: Vec<ForeignWrite>,
+}
+
+/// Reads green's log up to `head`. Answers the foreign transactions, and the position behind the last transaction.
+async fn read_until(
+    url: &ServerUrl,
+    green: &Server,
+    start: &Position,
+    head: &Position,
+) -> Result<(Vec<Foreign>, Position)> {
+    let mut position = start.clone();
+    let mut found = Vec::new();
+    if position.covers(head) == Some(true) {
+        return Ok((found, position));
+    }
+    let server_id = (crate::entropy::random() as u32) | 1 << 31;
+    let mut dump = Dump::open(url, green, &DumpRequest::new(start.clone(), server_id)).await?;
+    let mut options = DecoderOptions::new(green.version.flavor, start.coordinates.clone());
+    options.initial_checksum = !matches!(green.binlog.checksum.as_str(), "" | "NONE");
+    let mut decoder = Decoder::new(options);
+    while position.covers(head) != Some(true) {
+        match decoder.push(dump.next().await?)? {
+            Some(Decoded::Transaction(transaction)) => {
+                position.coordinates = transaction.end.clone();
+                if let (Some(executed), Some(gtid)) = (&mut position.gtid, &transaction.gtid) {
+                    executed.insert(gtid);
+                }
+                let writes = foreign(&transaction);
+                if !writes.is_empty() {
+                    found.push(Foreign { transaction, writes });
+                }
+            }
+            Some(Decoded::Advanced(coordinates)) => position.coordinates = coordinates,
+            // The source has nothing more to send: all of its log before the heartbeat was read.
+            Some(Decoded::Heartbeat(coordinates)) if coordinates >= head.coordinates => break,
+            _ => {}
+        }
+    }
+    Ok((found, position))
+}
+
+/// What a transaction wrote, if it is not the engine's own.
+fn foreign(transaction: &Transaction) -> Vec<ForeignWrite> {
+    let is_ours = transaction.changes.iter().any(|change| match change {
+        Change::Rows(rows) => rows.table.name.schema.eq_ignore_ascii_case("bluegreen"),
+        Change::Statement(_) => false,
+    });
+    if is_ours {
+        return Vec::new();
+    }
+    sum(transaction.changes.iter().filter_map(|change| match change {
+        // The server's own housekeeping.
+        Change::Rows(rows) if rows.table.name.is_system() => None,
+        Change::Rows(rows) => Some(ForeignWrite {
+            table: Some(rows.table.name.clone()),
+            kind: kind_name(rows.kind).into(),
+            row_count: rows.rows.len() as u64,
+        }),
+        Change::Statement(_) => Some(ForeignWrite { table: None, kind: "statement".into(), row_count: 1 }),
+    }))
+}
+
+fn kind_name(kind: ChangeKind) -> &'static str {
+    match kind {
+        ChangeKind::Insert => "insert",
+        ChangeKind::Update => "update",
+        ChangeKind::Delete => "delete",
+    }
+}
+
+fn sum(writes: impl Iterator<Item = ForeignWrite>) -> Vec<ForeignWrite> {
+    let mut sums = BTreeMap::<(Option<TableName>, String), u64>::new();
+    for write in writes {
+        *sums.entry((write.table, write.kind)).or_default() += write.row_count;
+    }
+    sums.into_iter().map(|((table, kind), row_count)| ForeignWrite { table, kind, row_count }).collect()
+}
+
+/// Journals the findings and moves the place (invariant 1).
+async fn keep(session: &mut Session, owner: Owner, start: &Checkpoint, found: &[Foreign], end: Position) -> Result<()> {
+    if end == start.position {
+        return Ok(());
+    }
+    let mut next = start.clone();
+    next.position = end;
+    next.transactions += found.len() as u64;
+    session.run("BEGIN").await?;
+    if session.run(&checkpoint::advance(Stream::Watch, owner, &next)).await?.affected != 1 {
+        session.run("ROLLBACK").await?;
+        return Err(Error::new(ErrorKind::TakenOver, "another engine scans green's log"));
+    }
+    for Foreign { transaction, writes } in found {
+        for write in writes {
+            let text = |text: Option<&str>| text.map_or("NULL".into(), text_literal);
+            session
+                .run(&format!(
+                    "INSERT INTO bluegreen.foreign_write SET file = {}, `offset` = {}, gtid = {}, table_schema = {}, \
+                     table_name = {}, kind = {}, row_count = {}, committed_at_micros = {}",
+                    text_literal(&transaction.end.file),
+                    transaction.end.offset,
+                    text(transaction.gtid.as_ref().map(ToString::to_string).as_deref()),
+                    text(write.table.as_ref().map(|table| table.schema.as_str())),
+                    text(write.table.as_ref().map(|table| table.table.as_str())),
+                    text_literal(&write.kind),
+                    write.row_count,
+                    transaction.committed_at_micros,
+                ))
+                .await?;
+        }
+    }
+    session.run("COMMIT").await?;
+    Ok(())
+}
+
+async fn journal(session: &mut Session) -> Result<Vec<ForeignWrite>> {
+    let rows = session
+        .rows("SELECT table_schema, table_name, kind, SUM(row_count) FROM bluegreen.foreign_write GROUP BY 1, 2, 3")
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| ForeignWrite {
+            table: row.bytes(0).map(|_| TableName::new(row.text(0), row.text(1))),
+            kind: row.text(2),
+            row_count: row.number(3).unwrap_or(0),
+        })
+        .collect())
+}
