@@ -176,19 +176,6 @@ impl Session {
         Ok(rows)
     }
 
-    /// Runs a query and hands each row on as it arrives. Unlike [`Session::stream`] it may run in a spawned task.
-    ///
-    /// # Errors
-    /// The server's refusal, `Disconnected`, or what `each` returns.
-    pub(crate) async fn each_row(&mut self, sql: &str, mut each: impl FnMut(Row) -> Result<()> + Send) -> Result<()> {
-        let (limit, address) = (self.limit, &self.address);
-        let mut result = Session::bounded(limit, address, self.conn.query_iter(sql)).await?;
-        while let Some(next) = Session::bounded(limit, address, result.next()).await? {
-            each(row(next))?;
-        }
-        Ok(())
-    }
-
     /// Runs one statement without rows.
     ///
     /// # Errors
