@@ -55,7 +55,9 @@ pub(crate) async fn no_prepared_transaction(blue: &mut Session) -> Check {
     .advised("commit or roll them back: XA RECOVER lists them")
 }
 
-/// Schema changes and global read locks that run now, as far as the account may see them.
+/// Schema changes and global read locks that run now, or that something waits for.
+///
+/// A session that holds a global read lock and is idle shows only by who waits for it.
 ///
 /// A MySQL without the processlist privilege shows only the account's own connections, which would look like a pass:
 /// that is unknown.
