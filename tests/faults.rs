@@ -33,7 +33,8 @@ async fn survives_kill_9(blue: Kind, green: Kind) {
         assert!(engine.try_wait().unwrap().is_none(), "the engine ended by itself");
         engine.kill().unwrap();
         engine.wait().unwrap();
-        let checkpoint = pair.green.sql("SELECT transactions FROM bluegreen.checkpoint WHERE stream = 'forward'").await.unwrap();
+        let checkpoint =
+            pair.green.sql("SELECT transactions FROM bluegreen.checkpoint WHERE stream = 'forward'").await.unwrap();
         progressed += u32::from(checkpoint != last);
         last = checkpoint;
     }
@@ -161,7 +162,8 @@ async fn a_second_engine_takes_over() {
     load.commit_more(50).await;
     let second = pair.replicate().await;
     load.commit_more(50).await;
-    let ended = tokio::time::timeout(Duration::from_secs(20), first.finished()).await.expect("the first engine goes on");
+    let ended =
+        tokio::time::timeout(Duration::from_secs(20), first.finished()).await.expect("the first engine goes on");
     assert_eq!(ended.unwrap_err().kind(), ErrorKind::TakenOver);
     load.stop().await;
     pair.level(&second).await;

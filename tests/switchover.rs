@@ -38,7 +38,7 @@ async fn switches_under_load(blue: Kind, green: Kind) {
     let other = Endpoint::bind("127.0.0.1:0", upstream(&pair.green)).await.unwrap();
     let (address, old_address) = (production.local_addr(), other.local_addr());
     let routing = Endpoints::new(production, Some(other), upstream(&pair.blue), upstream(&pair.green));
-    let traffic = Load::start(format!("mysql://app:app@{address}"), 4, 5, Duration::from_millis(2));
+    let traffic = Load::start(format!("mysql://app:app@{address}"), 4, 5, Duration::from_millis(10));
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let acknowledged = tokio::spawn(acknowledge(format!("mysql://app:app@{address}"), stopped));
     let replication = pair.replicate().await;
@@ -78,7 +78,10 @@ async fn acknowledge(url: String, stopped: tokio::sync::watch::Receiver<bool>) -
         while !*stopped.borrow() {
             next += 1;
             match session.query_drop(format!("INSERT INTO shop.ack VALUES ({next})")).await {
-                Ok(()) => acknowledged.push(next),
+                Ok(()) => {
+                    acknowledged.push(next);
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
                 Err(mysql_async::Error::Server(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
                 Err(_) => break,
             }

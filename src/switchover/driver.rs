@@ -109,6 +109,7 @@ pub(crate) async fn switch_over(
         if let Some(report) = resume(config, &mut sides, engine, routing).await? {
             return Ok(report);
         }
+        sides = Sides::open(config).await?;
     }
     let guardrails = sides.guardrails(engine, None, true).await;
     if let Some(vetoes) = guardrail::vetoes(&guardrails) {
@@ -142,7 +143,6 @@ async fn resume(
             }
             Deployment::change_status(&mut sides.green_session, Status::SwitchoverInProgress, Status::Available)
                 .await?;
-            sides.deployment.status = Status::Available;
             Ok(None)
         }
         Resume::Finish => {

@@ -51,7 +51,13 @@ impl Load {
         let committed = Arc::new(AtomicU64::new(0));
         let mut set = JoinSet::new();
         for client in 0..clients {
-            set.spawn(run(url.clone(), StdRng::seed_from_u64(seed * 1000 + client), pause, stop.clone(), committed.clone()));
+            set.spawn(run(
+                url.clone(),
+                StdRng::seed_from_u64(seed * 1000 + client),
+                pause,
+                stop.clone(),
+                committed.clone(),
+            ));
         }
         Load { stop, committed, clients: set }
     }
