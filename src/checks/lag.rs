@@ -1,7 +1,7 @@
 use crate::apply::checkpoint::{self, Checkpoint, Stream};
 use crate::error::Result;
 use crate::model::{Coordinates, Position};
-use crate::net::{Server, Session};
+use crate::net::{Server, ServerUrl, Session};
 
 /// How far green's checkpoint trails blue's log.
 ///
@@ -111,6 +111,26 @@ pub(crate) async fn measure(blue_server: &Server, blue: &mut Session, green: &mu
         Ok(lag) => lag,
         Err(error) => Lag::unknown(error.message()),
     }
+}
+
+/// Measures the lag of green's forward stream, over two connections of its own.
+///
+/// # Errors
+/// None: a server that cannot be reached, or is not a deployment's green, gives [`Lag::Unknown`].
+pub async fn lag_between(blue: &ServerUrl, green: &ServerUrl) -> Lag {
+    match try_lag_between(blue, green).await {
+        Ok(lag) => lag,
+        Err(error) => Lag::unknown(error.to_string()),
+    }
+}
+
+async fn try_lag_between(blue: &ServerUrl, green: &ServerUrl) -> Result<Lag> {
+    let (mut blue, mut green) = tokio::try_join!(Session::open(blue), Session::open(green))?;
+    let server = Server::probe(&mut blue).await?;
+    let lag = measure(&server, &mut blue, &mut green).await;
+    blue.close().await;
+    green.close().await;
+    Ok(lag)
 }
 
 async fn try_measure(blue_server: &Server, blue: &mut Session, green: &mut Session) -> Result<Lag> {

@@ -106,10 +106,10 @@ pub(crate) async fn switch_over(
     let deadline = Instant::now() + config.timeout;
     let mut sides = Sides::open(config).await?;
     if sides.deployment.status == Status::SwitchoverInProgress {
-        if let Some(report) = resume(config, &mut sides, engine, routing).await? {
-            return Ok(report);
+        match resume(config, &mut sides, engine, routing).await? {
+            Some(report) => return Ok(report),
+            None => sides = Sides::open(config).await?,
         }
-        sides = Sides::open(config).await?;
     }
     let guardrails = sides.guardrails(engine, None, true).await;
     if let Some(vetoes) = guardrail::vetoes(&guardrails) {
