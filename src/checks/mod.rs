@@ -25,7 +25,7 @@ pub(crate) use self::blockers::{no_long_transaction, no_prepared_transaction, no
 pub use self::consistency::{
     Difference, DifferenceKind, KeyValue, Unverified, Verification, VerifyConfig, VerifyProgress, verify,
 };
-pub use self::lag::Lag;
+pub use self::lag::{Lag, LagProbe};
 pub(crate) use self::lag::measure as measure_lag;
 
 /// The answer to a check.

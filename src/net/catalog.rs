@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 
 use super::session::Session;
-use super::sql::text_literal;
 use crate::error::Result;
 use crate::model::{Column, ColumnKind, Table, TableName, UniqueKey};
 
