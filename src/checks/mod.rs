@@ -25,8 +25,8 @@ pub(crate) use self::blockers::{no_long_transaction, no_prepared_transaction, no
 pub use self::consistency::{
     Difference, DifferenceKind, KeyValue, Unverified, Verification, VerifyConfig, VerifyProgress, verify,
 };
-pub use self::lag::{Lag, LagProbe};
 pub(crate) use self::lag::measure as measure_lag;
+pub use self::lag::{Lag, LagProbe};
 
 /// The answer to a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

@@ -169,7 +169,13 @@ pub async fn overview(blue_url: &ServerUrl, green_url: &ServerUrl, stream: Optio
         },
         replication,
         conflicts,
-        verification: VerificationState { state: "never", finished_at: None, tables: None, rows: None, differences: None },
+        verification: VerificationState {
+            state: "never",
+            finished_at: None,
+            tables: None,
+            rows: None,
+            differences: None,
+        },
         guardrails,
     })
 }
@@ -199,7 +205,13 @@ async fn follow(blue_url: &ServerUrl, green: &mut Session, before: &Checkpoint) 
     Ok(state(before, &after, &first, &second, head.as_ref()))
 }
 
-fn state(before: &Checkpoint, after: &Checkpoint, first: &Lag, second: &Lag, head: Option<&Position>) -> ReplicationState {
+fn state(
+    before: &Checkpoint,
+    after: &Checkpoint,
+    first: &Lag,
+    second: &Lag,
+    head: Option<&Position>,
+) -> ReplicationState {
     let seconds = SAMPLE.as_secs_f64();
     let state = match second {
         _ if after.transactions != before.transactions => "replicating",

@@ -105,10 +105,10 @@ pub(crate) async fn switch_over(
 ) -> Result<Report> {
     let deadline = Instant::now() + config.timeout;
     let mut sides = Sides::open(config).await?;
-    if sides.deployment.status == Status::SwitchoverInProgress {
-        if let Some(report) = resume(config, &mut sides, engine, routing).await? {
-            return Ok(report);
-        }
+    if sides.deployment.status == Status::SwitchoverInProgress
+        && let Some(report) = resume(config, &mut sides, engine, routing).await?
+    {
+        return Ok(report);
     }
     let guardrails = sides.guardrails(engine, None, true).await;
     if let Some(vetoes) = guardrail::vetoes(&guardrails) {
