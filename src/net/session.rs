@@ -202,13 +202,18 @@ impl Session {
             let next = Session::bounded(limit, address, async {
                 // Skips rows, if any, and reads the next statement's answer.
                 while result.next().await?.is_some() {}
-                Ok(())
+                // Not `is_empty`: that is true already of a last answer without rows that was not looked at yet.
+                let is_end = result.columns().is_none();
+                if is_end {
+                    // A refusal has no columns either; asking again brings it out.
+                    result.next().await?;
+                }
+                Ok(is_end)
             });
-            if let Err(error) = next.await {
-                return Err((done.len(), error));
-            }
-            if result.is_empty() {
-                return Ok(done);
+            match next.await {
+                Ok(false) => {}
+                Ok(true) => return Ok(done),
+                Err(error) => return Err((done.len(), error)),
             }
         }
     }
