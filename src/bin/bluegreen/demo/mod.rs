@@ -64,6 +64,8 @@ struct Summary {
     caught_up_seconds: f64,
     verified_rows: u64,
     write_block_ms: Option<f64>,
+    #[serde(skip)]
+    switching: Option<(Instant, Instant)>,
     writes: Option<Writes>,
     claims: Vec<Claim>,
 }
@@ -87,7 +89,8 @@ impl Summary {
         row("write block of the switch", self.write_block_ms.map_or("-".to_owned(), |ms| format!("{ms:.0} ms")));
         if let Some(writes) = &self.writes {
             row("writes acknowledged", count(writes.acknowledged));
-            row("longest gap a client saw", format!("{:.0} ms", writes.longest_gap_ms));
+            let gaps = format!("{:.0} ms; {:.0} ms at the switch", writes.longest_gap_ms, writes.switchover_gap_ms);
+            row("longest gap a client saw", gaps);
             let errors: Vec<String> = writes.errors.iter().map(|(what, times)| format!("{times} x {what}")).collect();
             row("errors clients saw", if errors.is_empty() { "none".to_owned() } else { errors.join(", ") });
         }
@@ -255,7 +258,9 @@ async fn life(
     let before = traffic.acknowledged();
     // The switchover has a stream of its own.
     replication.stop().await?;
+    let began = Instant::now();
     let report = Box::pin(switch_over(&config, &stage.endpoints)).await?;
+    summary.switching = Some((began, Instant::now()));
     let document = switchover::document(&report)?;
     narrator.show(|| switchover::print(&document, switchover::answer(&report, false), false));
     summary.write_block_ms = report.write_block_ms;
@@ -324,7 +329,8 @@ async fn prove(
     let port = Box::pin(proof::server_behind(address)).await.map_err(failed)?;
     let evidence = format!("{address} leads to the server on port {port}; green is on {}", stage.green.port());
     summary.claim(Claim::new("address_leads_to_green", port == stage.green.port(), evidence));
-    let writes = Box::pin(proof::writes(records, address)).await.map_err(failed)?;
+    let switching = summary.switching.unwrap_or((Instant::now(), Instant::now()));
+    let writes = Box::pin(proof::writes(records, switching, address)).await.map_err(failed)?;
     summary.claim(writes.claim());
     summary.writes = Some(writes);
     let old = SocketAddr::from((Ipv4Addr::LOCALHOST, stage.blue.port()));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use serde::Serialize;
@@ -36,16 +37,32 @@ pub(super) struct Writes {
     pub(super) repeated: u64,
     /// There, though no client committed them.
     pub(super) unexplained: u64,
+    /// Between two OKs of one client, from the start to the end.
     pub(super) longest_gap_ms: f64,
+    /// The same, of the gaps that the switchover fell into.
+    pub(super) switchover_gap_ms: f64,
     pub(super) errors: BTreeMap<String, u64>,
 }
 
 /// Compares the clients' notes with the numbers that the server at `address` holds.
-pub(super) async fn writes(records: &[Record], address: SocketAddr) -> mysql_async::Result<Writes> {
+/// `switching` is when the switchover began and ended.
+pub(super) async fn writes(
+    records: &[Record],
+    switching: (Instant, Instant),
+    address: SocketAddr,
+) -> mysql_async::Result<Writes> {
     let mut open = traffic::connect(address).await?;
     let rows: Vec<(u64, u64)> = open.query("SELECT operation, COUNT(*) FROM shop.ledger GROUP BY operation").await?;
     open.disconnect().await?;
-    Ok(compare(records, &rows.into_iter().collect()))
+    let mut writes = compare(records, &rows.into_iter().collect());
+    let gaps = || records.iter().flat_map(|record| record.gaps.iter().copied());
+    let longest = |gaps: &mut dyn Iterator<Item = (Instant, Duration)>| {
+        gaps.map(|(_, gap)| gap.as_secs_f64() * 1e3).fold(0.0, f64::max)
+    };
+    writes.longest_gap_ms = longest(&mut gaps());
+    writes.switchover_gap_ms =
+        longest(&mut gaps().filter(|(end, gap)| *end > switching.0 && *end - *gap < switching.1));
+    Ok(writes)
 }
 
 fn compare(records: &[Record], present: &HashMap<u64, u64>) -> Writes {
@@ -66,7 +83,8 @@ fn compare(records: &[Record], present: &HashMap<u64, u64>) -> Writes {
             .keys()
             .filter(|number| !acknowledged.contains(number) && !unanswered.contains(number))
             .count()),
-        longest_gap_ms: records.iter().map(|record| record.longest_gap.as_secs_f64() * 1e3).fold(0.0, f64::max),
+        longest_gap_ms: 0.0,
+        switchover_gap_ms: 0.0,
         errors,
     }
 }

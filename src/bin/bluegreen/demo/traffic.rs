@@ -35,10 +35,8 @@ pub(super) struct Record {
     pub(super) unanswered: Vec<u64>,
     /// Errors, by what they were.
     pub(super) errors: BTreeMap<String, u64>,
-    /// The longest time between two OKs.
-    pub(super) longest_gap: Duration,
-    /// When that ended.
-    pub(super) gap_ended: Option<Instant>,
+    /// The times between two OKs that are longer than the pace alone explains: when each ended, and how long it was.
+    pub(super) gaps: Vec<(Instant, Duration)>,
 }
 
 /// The running clients. Dropping it ends them.
@@ -133,11 +131,9 @@ impl Client {
                     let now = Instant::now();
                     self.record.acknowledged.push(number);
                     self.acknowledged.fetch_add(1, Ordering::Relaxed);
-                    if let Some(gap) = last.map(|last| now.duration_since(last))
-                        && gap > self.record.longest_gap
-                    {
-                        self.record.longest_gap = gap;
-                        self.record.gap_ended = Some(now);
+                    let gap = last.map_or(Duration::ZERO, |last| now.duration_since(last));
+                    if gap > PAUSE {
+                        self.record.gaps.push((now, gap));
                     }
                     last = Some(now);
                     connection = Some(open);
