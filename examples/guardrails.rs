@@ -10,7 +10,7 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use bluegreen::checks::{Lag, lag_between};
+use bluegreen::checks::{Lag, LagProbe};
 use bluegreen::net::ServerUrl;
 use bluegreen::pipeline::dry_run;
 use bluegreen::switchover::SwitchoverConfig;
@@ -23,7 +23,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     };
     let (blue, green): (ServerUrl, ServerUrl) = (blue.parse()?, green.parse()?);
 
-    match lag_between(&blue, &green).await {
+    match LagProbe::new(blue.clone(), green.clone()).measure().await {
         Lag::Unknown { unknown, .. } => println!("lag: unknown, {unknown}"),
         lag => {
             let figure = |figure: Option<u64>| figure.map_or("unknown".to_owned(), |figure| figure.to_string());

@@ -64,7 +64,7 @@ impl Lag {
         }
     }
 
-    fn unknown(why: impl Into<String>) -> Lag {
+    pub(crate) fn unknown(why: impl Into<String>) -> Lag {
         Lag::Unknown { unknown: why.into() }
     }
 }
@@ -113,24 +113,60 @@ pub(crate) async fn measure(blue_server: &Server, blue: &mut Session, green: &mu
     }
 }
 
-/// Measures the lag of green's forward stream, over two connections of its own.
-///
-/// # Errors
-/// None: a server that cannot be reached, or is not a deployment's green, gives [`Lag::Unknown`].
-pub async fn lag_between(blue: &ServerUrl, green: &ServerUrl) -> Lag {
-    match try_lag_between(blue, green).await {
-        Ok(lag) => lag,
-        Err(error) => Lag::unknown(error.to_string()),
+/// Measures the lag again and again over the same two connections.
+#[derive(Debug)]
+pub struct LagProbe {
+    blue: ServerUrl,
+    green: ServerUrl,
+    sides: Option<Sides>,
+}
+
+struct Sides {
+    blue_server: Server,
+    blue: Session,
+    green: Session,
+}
+
+impl std::fmt::Debug for Sides {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sides").finish_non_exhaustive()
     }
 }
 
-async fn try_lag_between(blue: &ServerUrl, green: &ServerUrl) -> Result<Lag> {
-    let (mut blue, mut green) = tokio::try_join!(Session::open(blue), Session::open(green))?;
-    let server = Server::probe(&mut blue).await?;
-    let lag = measure(&server, &mut blue, &mut green).await;
-    blue.close().await;
-    green.close().await;
-    Ok(lag)
+impl LagProbe {
+    /// A probe that connects at its first measurement.
+    pub fn new(blue: ServerUrl, green: ServerUrl) -> LagProbe {
+        LagProbe { blue, green, sides: None }
+    }
+
+    /// The lag now. A server that does not answer gives [`Lag::Unknown`] and is connected to anew the next time.
+    ///
+    /// # Cancel safety
+    /// A measurement that is dropped costs the connections, which the next one opens again.
+    pub async fn measure(&mut self) -> Lag {
+        let sides = match self.sides.take() {
+            Some(sides) => Ok(sides),
+            None => self.connect().await,
+        };
+        let mut sides = match sides {
+            Ok(sides) => sides,
+            Err(error) => return Lag::unknown(error.message()),
+        };
+        match try_measure(&sides.blue_server, &mut sides.blue, &mut sides.green).await {
+            Ok(lag) => {
+                self.sides = Some(sides);
+                lag
+            }
+            Err(error) => Lag::unknown(error.message()),
+        }
+    }
+
+    async fn connect(&self) -> Result<Sides> {
+        let green = Session::open(&self.green).await?;
+        let mut blue = Session::open(&self.blue).await?;
+        let blue_server = Server::probe(&mut blue).await?;
+        Ok(Sides { blue_server, blue, green })
+    }
 }
 
 async fn try_measure(blue_server: &Server, blue: &mut Session, green: &mut Session) -> Result<Lag> {

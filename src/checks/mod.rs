@@ -26,7 +26,7 @@ pub use self::consistency::{
     Difference, DifferenceKind, KeyValue, Unverified, Verification, VerifyConfig, VerifyProgress, verify,
 };
 pub(crate) use self::lag::measure as measure_lag;
-pub use self::lag::{Lag, lag_between};
+pub use self::lag::{Lag, LagProbe};
 
 /// The answer to a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

@@ -13,7 +13,7 @@ pub use delete::{DeleteConfig, Deleted, delete};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ServerIdentity;
-use crate::net::{Session, text_literal};
+use crate::net::{ServerUrl, Session, text_literal};
 
 /// A deployment's state, with the names that the command line's contract fixes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -102,6 +102,17 @@ impl Deployment {
             phase: String::new(),
             was_blue_read_only: false,
         }
+    }
+
+    /// The record that a server holds; `None` where it holds none.
+    ///
+    /// # Errors
+    /// Where the server cannot be read, or its record cannot.
+    pub async fn of(green: &ServerUrl) -> Result<Option<Deployment>> {
+        let mut session = Session::open(green).await?;
+        let deployment = Deployment::read(&mut session).await?;
+        session.close().await;
+        Ok(deployment)
     }
 
     /// Green's name until the switchover.

@@ -11,12 +11,14 @@
 //!    stream.
 //! 3. A stop on request happens at a commit boundary.
 
+mod overview;
 mod progress;
 mod queue;
 mod replication;
 mod stages;
 mod switchover;
 
+pub use overview::{Conflicts, DeploymentState, LagFigures, Overview, ReplicationState, VerificationState, overview};
 pub use progress::{Progress, State};
 pub use replication::{Replication, ReplicationConfig};
 pub use switchover::{dry_run, switch_over};

@@ -36,6 +36,14 @@ impl State {
             State::Failed { .. } => "failed",
         }
     }
+
+    /// The error's line, where there is one.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            State::Retrying { reason } | State::Failed { reason } => Some(reason),
+            _ => None,
+        }
+    }
 }
 
 /// A picture of the stream, renewed with every commit and every change of state.

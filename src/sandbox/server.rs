@@ -312,7 +312,9 @@ impl Server {
         })
     }
 
-    fn command(&self) -> Command {
+    /// The command that runs the server, for starting a kept one by hand.
+    #[must_use]
+    pub fn command(&self) -> Command {
         let folder = self.directory.path();
         let mut command = self.installation.server(&self.data);
         command.arg(option("--socket", &self.socket)).arg(option("--pid-file", &folder.join("pid")));

@@ -69,9 +69,14 @@ pub async fn scan(green_url: &ServerUrl, record: bool) -> Result<Vec<ForeignWrit
 
 /// The same as a check: foreign writes are a failure, a scan that does not work is unknown.
 pub async fn check(green_url: &ServerUrl, record: bool) -> Check {
+    judge(&scan(green_url, record).await)
+}
+
+/// The check of a scan that was made.
+pub(crate) fn judge(writes: &Result<Vec<ForeignWrite>>) -> Check {
     const NAME: &str = "no_foreign_writes";
-    match scan(green_url, record).await {
-        Err(error) => Check::unknown(NAME, &error),
+    match writes {
+        Err(error) => Check::unknown(NAME, error),
         Ok(writes) if writes.is_empty() => {
             Check::new(NAME, Verdict::Pass, "nobody else wrote on green since it was built")
         }

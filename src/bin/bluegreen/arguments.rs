@@ -1,0 +1,272 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use bluegreen::model::{StartPosition, TableName};
+use bluegreen::{Error, ErrorKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::output;
+
+/// Blue/green deployments for any MySQL or MariaDB.
+#[derive(Parser)]
+#[command(name = "bluegreen", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Standard output is JSON and nothing else.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The deployment's description, such as bluegreen.toml.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Verb {
+    /// Shows the whole life of a deployment on throw-away servers, under an application's live traffic.
+    Demo(Demo),
+    /// Builds green from blue: schema and data at one exact position.
+    Create(Create),
+    /// Applies blue's changes to green, from the checkpoint on.
+    Replicate(Replicate),
+    /// A deployment's long-running service: replication, the endpoint, the control socket.
+    Run(Run),
+    /// Shows the deployment: phase, positions, lag, guardrails.
+    Status(Status),
+    /// Compares blue and green while both work; exit status 0: equal, 1: different.
+    Verify(Verify),
+    /// Makes green production, or leaves everything as it was.
+    Switchover(Switchover),
+    /// Ends the deployment; never touches what is production.
+    Delete(Delete),
+    /// Not in this version yet: decodes log files.
+    Binlog(Later),
+    /// Not in this version yet: what was written on green by anyone else.
+    Conflicts(Later),
+    /// Not in this version yet: back to the old environment.
+    Rollback(Later),
+}
+
+/// The two servers. As text: whatever is wrong with one is said without showing it.
+#[derive(Args, Default)]
+pub(crate) struct Servers {
+    /// Production: mysql://USER:PASSWORD@HOST:PORT
+    #[arg(long, env = "BLUEGREEN_BLUE", hide_env_values = true, value_name = "URL")]
+    pub(crate) blue: Option<String>,
+    /// Its staged replacement: mysql://USER:PASSWORD@HOST:PORT
+    #[arg(long, env = "BLUEGREEN_GREEN", hide_env_values = true, value_name = "URL")]
+    pub(crate) green: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Create {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    /// The deployment's name; default: the config file's, else mydb1.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// How many tables are copied at the same time.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) tables_at_once: usize,
+    #[arg(long, hide = true, value_name = "URL")]
+    pub(crate) green_replica: Vec<String>,
+    #[arg(long, hide = true)]
+    pub(crate) tables: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) rename: Option<String>,
+    #[arg(long, hide = true)]
+    pub(crate) resume: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Replicate {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    /// Where to start if green has no checkpoint: beginning, current, gtid:SET, file:NAME:OFFSET
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub(crate) from: Option<StartPosition>,
+    /// Until green holds all that blue had committed at the start.
+    #[arg(long, conflicts_with = "until")]
+    pub(crate) until_caught_up: bool,
+    /// Until green holds everything before this position.
+    #[arg(long, value_name = "POSITION", value_parser = position)]
+    pub(crate) until: Option<StartPosition>,
+    /// Parallel appliers; this version has one.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) lanes: u32,
+    #[arg(long, hide = true, value_name = "ADDR")]
+    pub(crate) metrics: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+}
+
+#[derive(Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    /// Again every two seconds, until stopped.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Verify {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    /// Only these tables.
+    #[arg(long, value_name = "SCHEMA.TABLE,…", value_delimiter = ',', value_parser = table)]
+    pub(crate) tables: Option<Vec<TableName>>,
+    #[arg(long, hide = true)]
+    pub(crate) repair: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Switchover {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    /// Seconds that the whole may take, 30 to 3600.
+    #[arg(long, value_name = "S", default_value_t = 300)]
+    pub(crate) timeout: u64,
+    /// Seconds in which nobody can write.
+    #[arg(long, value_name = "S", default_value_t = 5)]
+    pub(crate) max_write_block: u64,
+    /// Measures the guardrails and changes nothing; exit status 0: all of them let it pass.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Delete {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    /// Drops what `create` made on green too; refused once green is production.
+    #[arg(long)]
+    pub(crate) delete_target: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Demo {
+    /// The servers' family.
+    #[arg(long, value_enum, default_value_t = Flavor::Mysql)]
+    pub(crate) flavor: Flavor,
+    /// How long the application's traffic goes on, 8 to 600; what is shown takes its own time.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(8..=600))]
+    pub(crate) seconds: u64,
+    /// Leaves the servers' folders in place.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Flavor {
+    Mysql,
+    Mariadb,
+}
+
+/// Whatever follows a verb that is not there yet.
+#[derive(Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Later {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _rest: Vec<String>,
+}
+
+fn position(text: &str) -> Result<StartPosition, String> {
+    text.parse()
+}
+
+fn table(text: &str) -> Result<TableName, String> {
+    match text.split_once('.') {
+        Some((schema, table)) if !schema.is_empty() && !table.is_empty() => Ok(TableName::new(schema, table)),
+        _ => Err("write SCHEMA.TABLE".to_owned()),
+    }
+}
+
+/// The process's arguments; else what was answered already: help, the version, or a line on what is wrong.
+pub(crate) fn parse() -> Result<Arguments, ExitCode> {
+    let error = match Arguments::try_parse() {
+        Ok(arguments) => return Ok(arguments),
+        Err(error) => error,
+    };
+    if !error.use_stderr() {
+        // A reader that is gone, `head` for example, is none of our business.
+        let _ = error.print();
+        return Err(ExitCode::SUCCESS);
+    }
+    let json = std::env::args_os().any(|argument| argument == "--json");
+    Err(output::failed(&as_error(&error), json))
+}
+
+/// clap's own text is several lines, and quotes what was given: a URL in it may hold a password.
+fn as_error(error: &clap::Error) -> Error {
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return Error::new(ErrorKind::Config, "no verb is given").with_advice("see bluegreen --help");
+    }
+    let text = error.render().to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:")).collect();
+    let lines = lines.into_iter().filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+    let line = lines.collect::<Vec<_>>().join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    Error::new(ErrorKind::Config, output::without_urls(line)).with_advice("see bluegreen --help")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn refused(arguments: &[&str]) -> String {
+        match Arguments::try_parse_from(arguments) {
+            Ok(_) => panic!("{arguments:?} is taken"),
+            Err(error) => as_error(&error).to_string(),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_line_without_passwords() {
+        for arguments in [
+            &["bluegreen", "status", "mysql://root:s3cret@h"][..],
+            &["bluegreen", "replicate", "--from", "now"],
+            &["bluegreen", "verify", "--tables", "nodot"],
+            &["bluegreen", "demo", "--flavor", "oracle"],
+            &["bluegreen", "demo", "--seconds", "1"],
+            &["bluegreen", "switchover", "--timeout", "soon"],
+            &["bluegreen", "launch"],
+        ] {
+            let line = refused(arguments);
+            assert!(!line.contains('\n') && !line.contains("s3cret") && line.contains("--help"), "{line}");
+        }
+    }
+
+    #[test]
+    fn positions_and_tables_are_read() {
+        let parsed =
+            Arguments::try_parse_from(["bluegreen", "replicate", "--from", "file:bin.000002:157", "--until-caught-up"]);
+        let Ok(Arguments { verb: Verb::Replicate(replicate), .. }) = parsed else { panic!("not taken") };
+        assert_eq!(replicate.from, "file:bin.000002:157".parse().ok());
+        let parsed = Arguments::try_parse_from(["bluegreen", "--json", "verify", "--tables", "a.b,c.d.e"]);
+        let Ok(Arguments { verb: Verb::Verify(verify), json: true, .. }) = parsed else { panic!("not taken") };
+        assert_eq!(verify.tables, Some(vec![TableName::new("a", "b"), TableName::new("c", "d.e")]));
+    }
+
+    #[test]
+    fn later_verbs_take_whatever_the_contract_gives_them() {
+        for arguments in [
+            &["bluegreen", "rollback", "--timeout", "30", "--json"][..],
+            &["bluegreen", "conflicts", "--acknowledge", "1", "2"],
+            &["bluegreen", "binlog", "--stats", "a", "b"],
+        ] {
+            assert!(Arguments::try_parse_from(arguments).is_ok(), "{arguments:?}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+use std::path::Path;
+use std::time::Duration;
+
+use bluegreen::pipeline::overview;
+use bluegreen::{Error, Result};
+use serde_json::{Value, json};
+
+use crate::arguments::Status;
+use crate::config::Settings;
+use crate::control;
+use crate::output::{self, Answer, count};
+use crate::stop::Stop;
+
+/// Pause between two pictures of `--watch`.
+const PAUSE: Duration = Duration::from_secs(2);
+
+pub(crate) async fn status(arguments: Status, config: Option<&Path>, json: bool, mut stop: Stop) -> Result<Answer> {
+    let settings = Settings::read(config, &arguments.servers)?;
+    loop {
+        tokio::select! {
+            picture = picture(&settings) => {
+                let picture = picture?;
+                if json { output::document(&picture) } else { print(&picture) }
+            }
+            () = stop.requested() => return Ok(Answer::Yes),
+        }
+        if !arguments.watch {
+            return Ok(Answer::Yes);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            () = stop.requested() => return Ok(Answer::Yes),
+        }
+    }
+}
+
+/// From the process that runs the deployment, else looked at from here.
+async fn picture(settings: &Settings) -> Result<Value> {
+    if let Some(socket) = &settings.control
+        && let Some(answered) = control::ask(socket, &json!({ "verb": "status" })).await?
+    {
+        return Ok(answered.document);
+    }
+    let overview = Box::pin(overview(&settings.blue()?, &settings.green()?, None)).await?;
+    serde_json::to_value(&overview)
+        .map_err(|error| Error::new(bluegreen::ErrorKind::Internal, format!("the status is no JSON: {error}")))
+}
+
+/// The table for people.
+pub(crate) fn print(picture: &Value) {
+    let at = |path: &str| picture.pointer(path).unwrap_or(&Value::Null);
+    let text = |path: &str| match at(path) {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let figure = |path: &str, unit: &str| match at(path) {
+        Value::Null => "-".to_owned(),
+        Value::Number(number) => match number.as_u64() {
+            Some(whole) => format!("{} {unit}", count(whole)),
+            None => format!("{:.1} {unit}", number.as_f64().unwrap_or_default()),
+        },
+        other => other.to_string(),
+    };
+    let row = |name: &str, value: String| output::line(format_args!("{name:<14} {value}"));
+    row("deployment", format!("{}, {}", text("/deployment/name"), text("/deployment/status")));
+    row("production", text("/deployment/production"));
+    let reason = match at("/replication/reason") {
+        Value::String(reason) => format!(": {reason}"),
+        _ => String::new(),
+    };
+    row("replication", format!("{}{reason}", text("/replication/state")));
+    row("checkpoint", point(at("/replication/checkpoint")));
+    row("blue's head", point(at("/replication/blue_head")));
+    let lag = match at("/replication/lag/unknown") {
+        Value::String(why) => format!("not known: {why}"),
+        _ => [
+            figure("/replication/lag/seconds", "s"),
+            figure("/replication/lag/transactions", "transactions"),
+            figure("/replication/lag/bytes", "bytes"),
+        ]
+        .join(", "),
+    };
+    row("lag", lag);
+    row("apply rate", figure("/replication/apply_rows_per_second", "rows/s"));
+    row("caught up in", figure("/replication/caught_up_in_seconds", "s"));
+    row("conflicts", format!("{} open, {} in all", text("/conflicts/open"), text("/conflicts/total")));
+    row("verification", text("/verification/state"));
+    guardrails(at("/guardrails"));
+}
+
+/// The guardrails' lines, of a status or of a switchover's report.
+pub(crate) fn guardrails(list: &Value) {
+    for guardrail in list.as_array().into_iter().flatten() {
+        let text = |key: &str| guardrail.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        output::line(format_args!("{:>8}  {:<26} {}", text("verdict"), text("name"), text("evidence")));
+        if text("verdict") != "pass" && !text("advice").is_empty() {
+            output::line(format_args!("{:>8}  {:<26} -> {}", "", "", text("advice")));
+        }
+    }
+}
+
+fn point(point: &Value) -> String {
+    let Some(file) = point.get("file").and_then(Value::as_str) else { return "-".to_owned() };
+    let offset = point.get("offset").and_then(Value::as_u64).unwrap_or_default();
+    match point.get("gtid").and_then(Value::as_str) {
+        Some(gtid) => format!("{file}:{offset} (gtid {gtid})"),
+        None => format!("{file}:{offset}"),
+    }
+}

@@ -1,0 +1,297 @@
+//! What the command line promises when something is wrong: one line that names the remedy, the right exit status, and
+//! nothing changed on either server.
+#![cfg(feature = "cli")]
+
+use std::process::{Command, Output, Stdio};
+
+use bluegreen::sandbox::{Kind, Server};
+use serde_json::Value;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+fn bluegreen(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bluegreen"));
+    command.args(arguments).env_remove("BLUEGREEN_BLUE").env_remove("BLUEGREEN_GREEN").env_remove("BLUEGREEN_LOG");
+    command.stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    bluegreen(arguments).output().expect("the binary runs")
+}
+
+/// The call is refused with that exit status, in one line that holds all of `words`; and in one document with `--json`.
+#[track_caller]
+fn refused(arguments: &[&str], status: i32, words: &[&str]) {
+    let output = run(arguments);
+    let line = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {line}");
+    assert!(output.stdout.is_empty(), "{arguments:?} prints on standard output");
+    assert_eq!(line.lines().count(), 1, "{arguments:?}: {line}");
+    assert!(line.starts_with("bluegreen: "), "{line}");
+    for word in words {
+        assert!(line.contains(word), "`{word}` is not in: {line}");
+    }
+    assert!(!line.contains("s3cret"), "{line}");
+
+    let with_json: Vec<&str> = std::iter::once("--json").chain(arguments.iter().copied()).collect();
+    let output = run(&with_json);
+    assert_eq!(output.status.code(), Some(status), "{with_json:?}");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let document: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let error = &document["error"];
+    assert!(error["kind"].is_string() && error["message"].is_string() && error["advice"].is_string(), "{text}");
+    assert!(error.get("place").is_some(), "{text}");
+    assert!(!text.contains("s3cret"), "{text}");
+}
+
+/// What would show that something was written on a server.
+async fn trace(server: &Server) -> Result<String, Box<dyn std::error::Error>> {
+    let head = match server.sql("SHOW BINARY LOG STATUS").await {
+        Ok(head) => head,
+        Err(_) => server.sql("SHOW MASTER STATUS").await?,
+    };
+    Ok(format!("{head} {}", server.sql("SHOW DATABASES").await?))
+}
+
+#[test]
+fn calls_that_are_wrong() {
+    let blue = "mysql://root:s3cret@127.0.0.1:1";
+    for (arguments, words) in [
+        (&[][..], &["no verb"][..]),
+        (&["launch"], &["launch", "--help"]),
+        (&["status"], &["blue", "--blue", "BLUEGREEN_BLUE"]),
+        (&["status", "--blue", blue], &["green", "--green"]),
+        (&["status", "--blue", "mysql://root:s3cret@", "--green", blue], &["URL", "mysql://USER"]),
+        (&["status", "--blue", "http://root:s3cret@h", "--green", blue], &["mysql://"]),
+        (&["status", "--blue", "mysql://root:s3cret@h/schema", "--green", blue], &["schema"]),
+        (&["status", blue], &["--help"]),
+        (&["replicate", "--blue", blue, "--green", blue, "--from", "yesterday"], &["gtid:SET", "file:NAME:OFFSET"]),
+        (&["replicate", "--blue", blue, "--green", blue, "--lanes", "4"], &["--lanes"]),
+        (
+            &["replicate", "--blue", blue, "--green", blue, "--metrics", "127.0.0.1:1"],
+            &["--metrics", "not in this version"],
+        ),
+        (&["switchover", "--blue", blue, "--green", blue, "--timeout", "5"], &["30", "3600"]),
+        (&["verify", "--blue", blue, "--green", blue, "--repair"], &["--repair", "not in this version"]),
+        (&["create", "--blue", blue, "--green", blue, "--name", "a b"], &["name"]),
+        (&["run", "--blue", blue, "--green", blue], &["--config"]),
+        (&["rollback"], &["not in this version"]),
+        (&["conflicts", "--repair"], &["not in this version"]),
+        (&["demo", "--seconds", "0"], &["--help"]),
+        (&["status", "--config", "/nonexistent/bluegreen.toml"], &["bluegreen.toml", "--config"]),
+    ] {
+        refused(arguments, 2, words);
+    }
+}
+
+#[test]
+fn a_config_file_that_is_wrong() -> Outcome {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("bluegreen.toml");
+    let path = file.to_str().ok_or("the path is no text")?;
+    for (text, words) in [
+        ("name = \"x\"\n[blue]\nurll = \"mysql://u:s3cret@h\"", &["line 3", "urll", "bluegreen.toml"][..]),
+        ("[blue]\nurl = \"mysql://u:s3cret@h/x\"", &["blue.url"]),
+        ("[blue]\nreplicas = [\"mysql://u:s3cret@h\"]", &["blue.replicas", "not in this version"]),
+        ("[metrics]\nlisten = \"127.0.0.1:1\"", &["[metrics]", "not in this version"]),
+        ("[endpoint]\nkind = \"haproxy\"", &["haproxy", "not in this version"]),
+        ("[endpoint]\nkind = \"builtin\"", &["listen"]),
+    ] {
+        std::fs::write(&file, text)?;
+        refused(&["status", "--config", path], 2, words);
+    }
+    Ok(())
+}
+
+#[test]
+fn help_and_version_are_answers() {
+    for arguments in [&["--help"][..], &["--version"], &["switchover", "--help"]] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{arguments:?}");
+    }
+    // What stands in the environment is not shown.
+    let help = bluegreen(&["status", "--help"]).env("BLUEGREEN_BLUE", "mysql://root:s3cret@h").output();
+    assert!(!String::from_utf8_lossy(&help.expect("the binary runs").stdout).contains("s3cret"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_that_replication_cannot_work_with() -> Outcome {
+    let start = |options: &[&str]| {
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        Box::pin(Server::builder(Kind::MySql97).options(options).start())
+    };
+    let (mut blue, green) = (start(&[]).await?, start(&[]).await?);
+    blue.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY); INSERT INTO shop.t VALUES (1)").await?;
+    blue.sql("CREATE USER reader@'%' IDENTIFIED BY 's3cret'; GRANT SELECT ON *.* TO reader@'%'").await?;
+    let (blue_url, green_url) = (blue.url(), green.url());
+    let before = (trace(&blue).await?, trace(&green).await?);
+
+    let wrong_password = blue.url_as("reader", "s3cret-no");
+    let reader = blue.url_as("reader", "s3cret");
+    let nobody = "mysql://root:s3cret@127.0.0.1:1";
+    let unknown_host = "mysql://root:s3cret@no-such-host.invalid:3306";
+    for verb in [&["create"][..], &["replicate", "--from", "beginning"]] {
+        let refused_with = |blue: &str, green: &str, words: &[&str]| {
+            let mut arguments = verb.to_vec();
+            arguments.extend(["--blue", blue, "--green", green]);
+            refused(&arguments, 3, words);
+        };
+        refused_with(&wrong_password, &green_url, &["1045", "check user and password", &blue.port().to_string()]);
+        refused_with(nobody, &green_url, &["127.0.0.1:1", "check host, port"]);
+        refused_with(unknown_host, &green_url, &["no-such-host.invalid", "host"]);
+        refused_with(&blue_url, nobody, &["127.0.0.1:1", "check host, port"]);
+        refused_with(&reader, &green_url, &["REPLICATION"]);
+    }
+
+    // Positions that are not blue's.
+    let from = |position: &str, status: i32, words: &[&str]| {
+        refused(&["replicate", "--blue", &blue_url, "--green", &green_url, "--from", position], status, words);
+    };
+    from("gtid:00000000-0000-0000-0000-000000000001:1-5", 3, &["check that this is the server"]);
+    from("file:binlog.000099:4", 3, &["binlog.000099"]);
+    from("file:other.000001:4", 3, &["other.000001"]);
+    refused(&["replicate", "--blue", &blue_url, "--green", &green_url], 3, &["no checkpoint", "--from"]);
+    assert_eq!(before, (trace(&blue).await?, trace(&green).await?), "something was written");
+
+    // A log that is gone.
+    blue.sql("FLUSH BINARY LOGS; INSERT INTO shop.t VALUES (2)").await?;
+    blue.sql("PURGE BINARY LOGS TO 'binlog.000002'").await?;
+    let before = (trace(&blue).await?, trace(&green).await?);
+    from("file:binlog.000001:4", 3, &["create"]);
+    let uuid = blue.sql("SELECT @@server_uuid").await?;
+    from(&format!("gtid:{uuid}:1"), 3, &["create"]);
+
+    // Settings of blue.
+    for (set, reset, words) in [
+        ("SET GLOBAL binlog_format = STATEMENT", "SET GLOBAL binlog_format = ROW", &["binlog_format", "ROW"][..]),
+        ("SET GLOBAL binlog_row_image = MINIMAL", "SET GLOBAL binlog_row_image = FULL", &["binlog_row_image", "FULL"]),
+        ("SET GLOBAL server_id = 0", &format!("SET GLOBAL server_id = {}", blue.port()), &["server_id"]),
+    ] {
+        blue.sql(set).await?;
+        refused(&["replicate", "--blue", &blue_url, "--green", &green_url, "--from", "current"], 3, words);
+        refused(&["create", "--blue", &blue_url, "--green", &green_url], 3, words);
+        blue.sql(reset).await?;
+    }
+    assert_eq!(before, (trace(&blue).await?, trace(&green).await?), "something was written");
+
+    // A green that holds something.
+    green.sql("CREATE DATABASE mine").await?;
+    let before = (trace(&blue).await?, trace(&green).await?);
+    refused(&["create", "--blue", &blue_url, "--green", &green_url], 3, &["mine", "empty"]);
+    refused(&["switchover", "--blue", &blue_url, "--green", &green_url], 3, &["no deployment", "create"]);
+    refused(&["delete", "--green", &green_url], 3, &["no deployment"]);
+    refused(&["create", "--blue", &blue_url, "--green", &blue_url], 2, &["same server"]);
+    assert_eq!(before, (trace(&blue).await?, trace(&green).await?), "something was written");
+
+    // A blue without a log.
+    let (port, kind) = (blue.port(), blue.kind());
+    blue.kill().await?;
+    drop((port, kind, blue));
+    let blue = start(&["--skip-log-bin"]).await?;
+    refused(&["replicate", "--blue", &blue.url(), "--green", &green_url, "--from", "current"], 3, &["log_bin"]);
+    refused(&["create", "--blue", &blue.url(), "--green", &green_url], 3, &["log_bin"]);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_green_that_is_older() -> Outcome {
+    let blue = Box::pin(Server::builder(Kind::MySql97).start()).await?;
+    let green = Box::pin(Server::builder(Kind::MySql56).start()).await?;
+    let before = (trace(&blue).await?, trace(&green).await?);
+    for verb in [&["create"][..], &["replicate", "--from", "current"]] {
+        let (blue, green) = (blue.url(), green.url());
+        let mut arguments = verb.to_vec();
+        arguments.extend(["--blue", &blue, "--green", &green]);
+        refused(&arguments, 3, &["9.7", "5.6", "newer version"]);
+    }
+    assert_eq!(before, (trace(&blue).await?, trace(&green).await?), "something was written");
+    Ok(())
+}
+
+/// The verbs one after the other, with the documents that scripts read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployments_life() -> Outcome {
+    let blue = Box::pin(Server::builder(Kind::MariaDb1011).start()).await?;
+    let green = Box::pin(Server::builder(Kind::MariaDb1011).start()).await?;
+    blue.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY, v VARCHAR(9)); INSERT INTO shop.t VALUES (1, 'a')").await?;
+    let answered = |arguments: &[&str], status: i32| -> Value {
+        let output = bluegreen(arguments)
+            .arg("--json")
+            .env("BLUEGREEN_BLUE", blue.url())
+            .env("BLUEGREEN_GREEN", green.url())
+            .output()
+            .expect("the binary runs");
+        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {stdout} {stderr}");
+        let last = stdout.lines().last().unwrap_or_default();
+        serde_json::from_str(last).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {stdout} {stderr}"))
+    };
+    let created = answered(&["create", "--name", "mydb1"], 0);
+    assert_eq!((&created["deployment"]["name"], &created["rows"]), (&Value::from("mydb1"), &Value::from(1)));
+
+    blue.sql("INSERT INTO shop.t VALUES (2, 'b'), (3, 'c')").await?;
+    answered(&["replicate", "--until-caught-up"], 0);
+    assert_eq!(green.sql("SELECT COUNT(*) FROM shop.t").await?, "3");
+
+    let status = answered(&["status"], 0);
+    assert_eq!(status["deployment"]["status"], "AVAILABLE");
+    assert_eq!(status["replication"]["lag"]["bytes"], 0);
+    assert_eq!(status["conflicts"]["open"], 0);
+    for key in ["state", "checkpoint", "blue_head", "apply_rows_per_second", "caught_up_in_seconds"] {
+        assert!(status["replication"].get(key).is_some(), "{key}");
+    }
+    assert!(
+        status["guardrails"].as_array().is_some_and(|list| list.iter().all(|one| one["verdict"] == "pass")),
+        "{status}"
+    );
+
+    let verified = answered(&["verify"], 0);
+    assert_eq!((&verified["equal"], &verified["rows"]), (&Value::from(true), &Value::from(3)));
+
+    assert_eq!(answered(&["switchover", "--dry-run"], 0)["outcome"], "unchanged");
+    let switched = answered(&["switchover"], 0);
+    assert_eq!(switched["outcome"], "completed");
+    assert_eq!(switched["members"][0]["source_new_name"], "mydb1-old1");
+    assert_eq!(answered(&["status"], 0)["deployment"]["status"], "SWITCHOVER_COMPLETED");
+
+    // Twice is refused, and changes nothing.
+    assert_eq!(answered(&["switchover"], 1)["outcome"], "unchanged");
+    assert_eq!(green.sql("SELECT @@read_only").await?, "0");
+    assert_eq!(answered(&["delete"], 0)["name"], "mydb1");
+    assert_eq!(green.sql("SELECT COUNT(*) FROM shop.t").await?, "3");
+    Ok(())
+}
+
+/// `verify` names what differs, `status` works without blue, and a difference is exit status 1.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_no() -> Outcome {
+    let mut blue = Box::pin(Server::builder(Kind::MariaDb118).start()).await?;
+    let green = Box::pin(Server::builder(Kind::MariaDb118).start()).await?;
+    blue.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY); INSERT INTO shop.t VALUES (1)").await?;
+    let (blue_url, green_url) = (blue.url(), green.url());
+    let servers = ["--blue", &blue_url, "--green", &green_url];
+    let of = |verb: &[&str]| run(&[verb, &servers[..]].concat());
+    assert_eq!(of(&["create"]).status.code(), Some(0));
+    green.sql("DELETE FROM shop.t").await?;
+
+    let verified = of(&["verify", "--json", "--tables", "shop.t"]);
+    assert_eq!(verified.status.code(), Some(1));
+    let document: Value = serde_json::from_slice(&verified.stdout)?;
+    assert_eq!(document["differences"][0]["kind"], "missing_on_green");
+    assert_eq!(document["differences"][0]["key"]["id"], 1);
+
+    // The write on green is a foreign one, and stands in the way.
+    let dry = of(&["switchover", "--dry-run"]);
+    assert_eq!(dry.status.code(), Some(1), "{}", String::from_utf8_lossy(&dry.stdout));
+    assert!(String::from_utf8_lossy(&dry.stdout).contains("somebody else wrote on green"));
+
+    blue.kill().await?;
+    let status = of(&["status", "--json"]);
+    assert_eq!(status.status.code(), Some(0), "{}", String::from_utf8_lossy(&status.stderr));
+    let document: Value = serde_json::from_slice(&status.stdout)?;
+    assert_eq!(document["replication"]["lag"]["bytes"], Value::Null);
+    assert_eq!(document["guardrails"][0]["verdict"], "unknown");
+    Ok(())
+}
