@@ -7,6 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use bluegreen::ErrorKind;
+use bluegreen::pipeline::State;
 use bluegreen::sandbox::Kind;
 use rand::{Rng, SeedableRng};
 use support::Pair;
@@ -127,7 +128,10 @@ async fn connections_killed_by_both_servers() {
     for round in 0..20 {
         load.commit_more(30).await;
         let server = if round % 2 == 0 { &pair.green } else { &pair.blue };
-        let ids = server.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'engine'").await.unwrap();
+        let ids = server
+            .sql("SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_USER = 'engine'")
+            .await
+            .unwrap();
         for id in ids.lines() {
             // It may be gone already.
             let _ = server.sql(&format!("KILL {id}")).await;
@@ -216,4 +220,24 @@ async fn a_statement_stops_the_stream_behind_what_came_before() {
     assert!(place.coordinates.is_some() && place.gtid.is_some(), "{error}");
     assert_eq!(pair.green.sql("SELECT owner FROM shop.seat WHERE id = 3").await.unwrap(), "before");
     assert_eq!(pair.green.sql("SELECT owner FROM shop.seat WHERE id = 4").await.unwrap(), "owner4");
+}
+
+/// A source that hangs without closing its connection is noticed, and followed again once it answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_blue_is_noticed() {
+    let (pair, load) = loaded_pair(Kind::MariaDb1011, Kind::MariaDb1011).await;
+    let mut config = pair.config();
+    config.heartbeat = Duration::from_millis(100);
+    let replication = bluegreen::pipeline::Replication::start(config).await.unwrap();
+    load.commit_more(50).await;
+    pair.blue.pause().unwrap();
+    let mut progress = replication.progress();
+    let noticed = progress.wait_for(|progress| matches!(progress.state, State::Retrying { .. }));
+    tokio::time::timeout(Duration::from_secs(30), noticed).await.expect("nothing was noticed").unwrap();
+    pair.blue.resume().unwrap();
+    load.commit_more(50).await;
+    load.stop().await;
+    pair.level(&replication).await;
+    replication.stop().await.unwrap();
+    pair.assert_same().await;
 }

@@ -158,3 +158,160 @@ fn event_name(kind: ChangeKind) -> &'static str {
         ChangeKind::Delete => "DELETE_ROWS",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::{
+        Column, ColumnKind, Gtid, GtidPosition, MariaDbGtid, MariaDbGtidList, RowChange, RowsFlags, UniqueKey, Value,
+        WireColumn,
+    };
+
+    fn column(name: &str) -> Column {
+        Column {
+            name: name.into(),
+            kind: ColumnKind::Integer(4),
+            full_type: "int unsigned".into(),
+            is_unsigned: true,
+            is_nullable: false,
+            is_generated: false,
+            charset: None,
+            collation: None,
+            length: None,
+        }
+    }
+
+    fn table(name: &str) -> Table {
+        let key = UniqueKey { name: "PRIMARY".into(), columns: vec![0], is_row_key: true };
+        Table {
+            name: TableName::new("s", name),
+            columns: vec![column("id"), column("n")],
+            unique_keys: vec![key],
+            engine: "InnoDB".into(),
+        }
+    }
+
+    fn planner() -> Planner {
+        let start = Position::new(Coordinates::new("bin.000001", 4), Some(GtidPosition::empty(Flavor::MariaDb)));
+        Planner::new(vec![table("a"), table("b")], Flavor::MariaDb, start)
+    }
+
+    fn wire(name: &str, columns: usize) -> Arc<TableMap> {
+        let columns = (0..columns).map(|_| WireColumn::new(3, 0, false)).collect();
+        Arc::new(TableMap::new(TableName::new("s", name), columns, None))
+    }
+
+    /// A transaction of one row event per table name; row `n` has the id `n`.
+    fn transaction(number: u64, tables: &[&str], rows: usize) -> Transaction {
+        let at = |offset| Coordinates::new("bin.000001", offset);
+        let mut transaction = Transaction::new(at(number * 100), at(number * 100 + 100));
+        transaction.gtid = Some(Gtid::MariaDb(MariaDbGtid { domain: 0, server: 1, sequence: number }));
+        transaction.bytes = 100;
+        transaction.committed_at_micros = number;
+        let row = |n: usize| {
+            RowChange::new(None, Some(vec![Some(Value::Int(n as i64 - 1)), Some(Value::Int(number as i64))]))
+        };
+        transaction.changes = tables
+            .iter()
+            .map(|name| {
+                let rows = (0..rows).map(row).collect();
+                Change::Rows(RowsChange::new(
+                    wire(name, 2),
+                    ChangeKind::Insert,
+                    RowsFlags::default(),
+                    rows,
+                    at(number * 100 + 50),
+                ))
+            })
+            .collect();
+        transaction
+    }
+
+    proptest! {
+        /// Invariants 1 and 3: however groups are cut, every operation comes once, in order, and the last group's
+        /// position is behind all transactions, those of tables that are not the deployment's too.
+        #[test]
+        fn groups_hold_every_operation_once(shapes in proptest::collection::vec((0usize..4, 0usize..5, any::<bool>()), 1..40)) {
+            let mut planner = planner();
+            let (mut sequences, mut transactions, mut last) = (Vec::new(), 0, None);
+            for (index, (kind, rows, cut)) in shapes.iter().enumerate() {
+                let number = index as u64 + 1;
+                let tables: &[&str] = [&["a"][..], &["a", "b"], &[], &["b"]][*kind];
+                planner.add(&transaction(number, tables, *rows)).unwrap();
+                if *cut && let Some(group) = planner.take() {
+                    transactions += group.transactions;
+                    sequences.extend(group.ops);
+                    last = Some(group.position);
+                }
+            }
+            if let Some(group) = planner.take() {
+                transactions += group.transactions;
+                sequences.extend(group.ops);
+                last = Some(group.position);
+            }
+            let expected: Vec<Value> = shapes
+                .iter()
+                .enumerate()
+                .flat_map(|(index, (kind, rows, _))| vec![Value::UInt(index as u64 + 1); [1, 2, 0, 1][*kind] * rows])
+                .collect();
+            let planned: Vec<Value> = sequences
+                .iter()
+                .map(|op| match &op.row { RowOp::Insert(row) => row[1].clone(), _ => Value::Null })
+                .collect();
+            prop_assert_eq!(planned, expected);
+            prop_assert_eq!(transactions, shapes.len() as u64);
+            let mut list = MariaDbGtidList::default();
+            list.insert(MariaDbGtid { domain: 0, server: 1, sequence: shapes.len() as u64 });
+            let end = Coordinates::new("bin.000001", shapes.len() as u64 * 100 + 100);
+            prop_assert_eq!(last, Some(Position::new(end, Some(GtidPosition::MariaDb(list)))));
+            prop_assert!(planner.take().is_none());
+        }
+    }
+
+    /// Invariant 1: what cannot be planned leaves nothing of its transaction behind.
+    #[test]
+    fn a_refused_transaction_leaves_the_group_as_it_was() {
+        let mut planner = planner();
+        planner.add(&transaction(1, &["a"], 2)).unwrap();
+        let mut half = transaction(2, &["a", "a"], 1);
+        let Change::Rows(second) = &mut half.changes[1] else { panic!("not rows") };
+        second.table = wire("a", 3);
+        let error = planner.add(&half).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let place = error.place().unwrap();
+        assert_eq!((place.table.as_deref(), place.gtid.as_deref()), (Some("s.a"), Some("0-1-2")));
+        let unknown = transaction(2, &["a", "elsewhere"], 1);
+        assert_eq!(planner.add(&unknown).unwrap_err().kind(), ErrorKind::Unsupported);
+        let mut statement = transaction(2, &["a"], 1);
+        statement.changes.push(Change::Statement(Statement::new(
+            "s",
+            "DROP TABLE a".into(),
+            Coordinates::new("bin.000001", 290),
+        )));
+        assert_eq!(planner.add(&statement).unwrap_err().kind(), ErrorKind::Unsupported);
+        let group = planner.take().unwrap();
+        assert_eq!((group.ops.len(), group.transactions, group.position.coordinates.offset), (2, 1, 200));
+    }
+
+    /// Trap 1: a log without signs has the catalogue's.
+    #[test]
+    fn an_unsigned_column_is_read_with_the_catalogues_sign() {
+        let mut planner = planner();
+        planner.add(&transaction(1, &["a"], 1)).unwrap();
+        let RowOp::Insert(row) = planner.take().unwrap().ops.remove(0).row else { panic!("no insert") };
+        assert_eq!(row[0], Value::UInt(u64::from(u32::MAX)));
+    }
+
+    #[test]
+    fn the_servers_own_tables_are_left_out_but_move_the_position() {
+        let mut planner = planner();
+        let mut own = transaction(1, &["a"], 3);
+        let Change::Rows(rows) = &mut own.changes[0] else { panic!("not rows") };
+        rows.table = Arc::new(TableMap::new(TableName::new("mysql", "x"), Vec::new(), None));
+        planner.add(&own).unwrap();
+        let group = planner.take().unwrap();
+        assert_eq!((group.ops.len(), group.position.coordinates.offset), (0, 200));
+    }
+}
