@@ -4,11 +4,21 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnKind, Json, JsonNumber, Value};
 use crate::plan::TargetColumn;
 
-/// Writes a value as a literal that stores, and compares as, exactly this value in `column`.
+/// What a literal is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To be stored: a text's bytes go into the column as they are.
+    Store,
+    /// To be compared with the column: a text has the column's character set, so that the column's collation decides
+    /// and its index is used.
+    Compare,
+}
+
+/// Writes a value as a literal that stores, or compares as, exactly this value in `column`.
 ///
 /// # Errors
 /// `Unsupported` for the JSON types that no expression makes, and for a charset that is not known.
-pub(super) fn write(sql: &mut String, value: &Value, column: &TargetColumn) -> Result<()> {
+pub(super) fn write(sql: &mut String, value: &Value, column: &TargetColumn, purpose: Purpose) -> Result<()> {
     // Writing to a string cannot fail.
     let _ = match value {
         Value::Null => write!(sql, "NULL"),
@@ -20,9 +30,12 @@ pub(super) fn write(sql: &mut String, value: &Value, column: &TargetColumn) -> R
         Value::Double(number) => write!(sql, "{number:e}"),
         Value::Decimal(text) => write!(sql, "{text}"),
         Value::Bytes(bytes) => {
-            match (column.kind, column.charset.as_deref()) {
-                (ColumnKind::Text, Some(charset)) => sql.extend(["_", charset, " x'"]),
-                (ColumnKind::Text, None) => return Err(Error::internal("a text column without a character set")),
+            match (column.kind, purpose, column.literal_charset.as_deref()) {
+                (ColumnKind::Text, Purpose::Store, _) => sql.push_str("x'"),
+                (ColumnKind::Text, Purpose::Compare, Some(charset)) => sql.extend(["_", charset, " x'"]),
+                (ColumnKind::Text, Purpose::Compare, None) => {
+                    return Err(Error::internal("a text column without a character set"));
+                }
                 _ => sql.push_str("_binary x'"),
             }
             write_hex(sql, bytes);
@@ -138,7 +151,7 @@ fn json_text(text: &mut String, document: &Json) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Column, Table, TableName, TemporalParts};
+    use crate::model::{Column, Flavor, Table, TableName, TemporalParts};
     use crate::plan::TargetTable;
 
     fn column(kind: ColumnKind, charset: Option<&str>) -> TargetColumn {
@@ -159,12 +172,12 @@ mod tests {
             unique_keys: Vec::new(),
             engine: "InnoDB".into(),
         };
-        TargetTable::from(table).columns.remove(0)
+        TargetTable::new(table, Flavor::MySql).columns.remove(0)
     }
 
     fn literal(value: Value, kind: ColumnKind) -> String {
         let mut sql = String::new();
-        write(&mut sql, &value, &column(kind, Some("latin1"))).unwrap();
+        write(&mut sql, &value, &column(kind, Some("utf8mb3")), Purpose::Compare).unwrap();
         sql
     }
 
@@ -172,7 +185,7 @@ mod tests {
     fn literals_are_exact() {
         assert_eq!(literal(Value::Float(0.1), ColumnKind::Float), "1.0000000149011612e-1");
         assert_eq!(literal(Value::Double(-0.0), ColumnKind::Double), "-0e0");
-        assert_eq!(literal(Value::Bytes(b"\xe9'".as_slice().into()), ColumnKind::Text), "_latin1 x'e927'");
+        assert_eq!(literal(Value::Bytes(b"\xe9'".as_slice().into()), ColumnKind::Text), "_utf8mb4 x'e927'");
         assert_eq!(literal(Value::Bytes(b"\0".as_slice().into()), ColumnKind::Binary), "_binary x'00'");
         let parts = TemporalParts { year: 2024, month: 2, day: 0, ..TemporalParts::default() };
         assert_eq!(literal(Value::Date(parts), ColumnKind::Date), "'2024-02-00'");
@@ -189,6 +202,6 @@ mod tests {
         json_text(&mut text, &Json::Array(vec![Json::Number(JsonNumber::Double(1.0)), Json::String("\"\n".into())]));
         assert_eq!(text, r#"[1.0,"\"\n"]"#);
         let opaque = Value::Json(Box::new(Json::Opaque(252, b"x".as_slice().into())));
-        assert!(write(&mut String::new(), &opaque, &column(ColumnKind::Json, None)).is_err());
+        assert!(write(&mut String::new(), &opaque, &column(ColumnKind::Json, None), Purpose::Store).is_err());
     }
 }

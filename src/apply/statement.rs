@@ -3,7 +3,7 @@ use crate::model::{ColumnKind, Value};
 use crate::net::{identifier, qualified};
 use crate::plan::{Op, RowOp, TargetColumn, TargetTable};
 
-use super::literal;
+use super::literal::{self, Purpose};
 
 /// A statement, and how many rows it must match if green is as blue was.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,8 +103,7 @@ fn list(sql: &mut String, table: &TargetTable, row: &[Value]) -> Result<()> {
     for (column, value) in table.columns.iter().zip(row).filter(|(column, _)| !column.is_generated) {
         sql.push_str(separator);
         separator = ",";
-        literal::write(sql, value, column)
-            .map_err(|error| error.at(|place| place.column = Some(column.name.clone())))?;
+        write_value(sql, value, column, Purpose::Store)?;
     }
     Ok(())
 }
@@ -149,7 +148,7 @@ pub(super) fn update(table: &TargetTable, before: &[Value], after: &[Value]) -> 
         separator = ",";
         sql.push_str(&identifier(&column.name));
         sql.push('=');
-        write_value(&mut sql, value, column)?;
+        write_value(&mut sql, value, column, Purpose::Store)?;
     }
     if separator.is_empty() {
         // Nothing that can be set differs: the row must still be there, which a matched row proves.
@@ -212,7 +211,7 @@ fn key_condition(sql: &mut String, table: &TargetTable, key: &[usize], row: &[Va
         };
         sql.extend([separator, &identifier(&column.name), "="]);
         separator = " AND ";
-        write_value(sql, value, column)?;
+        write_value(sql, value, column, Purpose::Compare)?;
     }
     Ok(())
 }
@@ -227,18 +226,19 @@ fn image_condition(sql: &mut String, table: &TargetTable, row: &[Value]) -> Resu
         match (column.kind, value) {
             (ColumnKind::Text, Value::Bytes(_)) => {
                 sql.extend(["CAST(", &name, " AS BINARY)<=>CAST("]);
-                write_value(sql, value, column)?;
+                write_value(sql, value, column, Purpose::Compare)?;
                 sql.push_str(" AS BINARY)");
             }
             _ => {
                 sql.extend([&name, "<=>"]);
-                write_value(sql, value, column)?;
+                write_value(sql, value, column, Purpose::Compare)?;
             }
         }
     }
     Ok(())
 }
 
-fn write_value(sql: &mut String, value: &Value, column: &TargetColumn) -> Result<()> {
-    literal::write(sql, value, column).map_err(|error| error.at(|place| place.column = Some(column.name.clone())))
+fn write_value(sql: &mut String, value: &Value, column: &TargetColumn, purpose: Purpose) -> Result<()> {
+    literal::write(sql, value, column, purpose)
+        .map_err(|error| error.at(|place| place.column = Some(column.name.clone())))
 }

@@ -2,7 +2,7 @@
 //! in place, so that replication can start there.
 //!
 //! The order of actions:
-//! 1. Both servers are looked at and every precondition is checked ([`preconditions`](self)); nothing was written yet.
+//! 1. Both servers are looked at and every precondition is checked; nothing was written yet.
 //! 2. Green becomes read-only and gets the deployment's record, with the status `PROVISIONING`.
 //! 3. Blue is locked for a moment (`FLUSH TABLES WITH READ LOCK`): the end of its log is read, and every reading
 //!    connection opens a snapshot there.
@@ -14,8 +14,8 @@
 //! 1. Nothing is written on blue, ever. Nothing is written on green before all preconditions hold.
 //! 2. What green holds in the end is blue at exactly [`Created::position`]: all rows come from snapshots opened under
 //!    one lock, and the definitions before and after the lock are the same, else `create` fails.
-//! 3. Every value is stored as blue has it, or `create` fails: a warning of green is an error. The one exception is
-//!    listed in [`Created::warnings`]: types inside of MySQL's JSON documents.
+//! 3. Every value is stored as blue has it, or `create` fails: a warning of green is an error. The exceptions are named
+//!    in [`Created::warnings`]: types inside of MySQL's JSON documents, and digits beyond the scale of FLOAT(M,D).
 //! 4. What is not carried is refused by name, never left out silently.
 //! 5. Green has no `AVAILABLE` record and no checkpoint before it is complete. A failed `create` leaves `PROVISIONING`,
 //!    and the next one drops the schemas that this one noted in `bluegreen.created_schema`, and no others.
@@ -131,11 +131,12 @@ pub struct Created {
     pub seconds: f64,
     /// How long blue's writes were held up, in milliseconds: from the request for the lock until its release.
     pub lock_millis: u64,
-    /// What an operator should know; none of it makes the copy wrong, except what is said of JSON documents.
+    /// What an operator should know; none of it makes the copy wrong, except what is said of JSON documents and of
+    /// FLOAT(M,D).
     pub warnings: Vec<String>,
 }
 
-/// Builds green from blue. `progress` is called after each batch of rows, from the caller's task; it should be quick.
+/// Builds green from blue; see the [module](self) for the order of actions. `progress` is called after each batch of rows, from the caller's task; it should be quick.
 ///
 /// # Errors
 /// Before anything is written: `Config` (blue and green are one server), `Version`, `Setting`, `Privilege`, `NotEmpty`,

@@ -92,7 +92,9 @@ pub(super) async fn look_at_blue(blue: &mut Session) -> Result<BlueFacts> {
         };
         let status = blue.first(statement).await?;
         facts.is_log_filtered = status.is_some_and(|row| !row.text(2).is_empty() || !row.text(3).is_empty());
-        facts.hides_replicated = hides_replicated(blue, &facts.server).await?;
+        if !needs_monitor(&facts.server) || facts.grants.has(MONITOR) {
+            facts.hides_replicated = hides_replicated(blue, &facts.server).await?;
+        }
     }
     Ok(facts)
 }
@@ -101,23 +103,32 @@ pub(super) async fn look_at_blue(blue: &mut Session) -> Result<BlueFacts> {
 pub(super) async fn look_at_green(green: &mut Session) -> Result<GreenFacts> {
     let server = Server::probe(green).await?;
     let is_on = |row: Option<Row>| row.is_some_and(|row| matches!(row.text(1).as_str(), "ON" | "1"));
-    let made = match green.rows("SELECT name FROM bluegreen.created_schema").await {
-        Ok(rows) => rows.iter().map(|row| row.text(0)).collect(),
-        // Unknown schema, unknown table.
-        Err(error) if matches!(error.code(), Some(1049 | 1146)) => Vec::new(),
-        Err(error) => return Err(error),
-    };
+    let grants = grants(green, &server).await?;
+    // Without it the questions fail; the missing privilege says more.
+    let can_select = grants.has(&["SELECT"]);
+    let (made, deployment) =
+        if can_select { (made(green).await?, Deployment::read(green).await?) } else { (Vec::new(), None) };
     Ok(GreenFacts {
         address: green.address().to_owned(),
-        grants: grants(green, &server).await?,
+        grants,
         schemas: schemas(green).await?,
         made,
-        deployment: Deployment::read(green).await?,
+        deployment,
         is_super_read_only: is_on(green.first("SHOW GLOBAL VARIABLES LIKE 'super_read_only'").await?),
         has_event_scheduler: is_on(green.first("SHOW GLOBAL VARIABLES LIKE 'event_scheduler'").await?),
         accounts: accounts(green).await,
         server,
     })
+}
+
+/// The schemas that a failed `create` noted.
+async fn made(green: &mut Session) -> Result<Vec<String>> {
+    match green.rows("SELECT name FROM bluegreen.created_schema").await {
+        Ok(rows) => Ok(rows.iter().map(|row| row.text(0)).collect()),
+        // Unknown schema, unknown table.
+        Err(error) if matches!(error.code(), Some(1049 | 1146)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 async fn grants(session: &mut Session, server: &Server) -> Result<Grants> {
@@ -201,7 +212,14 @@ async fn accounts(session: &mut Session) -> Option<BTreeSet<String>> {
 }
 
 const REPLICATION_CLIENT: &[&str] = &["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"];
+/// To see whether blue replicates from another server.
+const MONITOR: &[&str] = &["SLAVE MONITOR", "REPLICA MONITOR", "SUPER"];
 const REPLICATION_SLAVE: &[&str] = &["REPLICATION SLAVE", "REPLICATION REPLICA"];
+
+/// MariaDB split it off REPLICATION CLIENT.
+fn needs_monitor(server: &Server) -> bool {
+    server.version.is_at_least(Flavor::MariaDb, (10, 5, 9))
+}
 
 /// Judges the facts: the first precondition that does not hold, with the messages of the others behind it; else the
 /// warnings.
@@ -370,6 +388,9 @@ fn needed_on_blue(blue: &BlueFacts) -> Vec<Need> {
     ];
     if blue.server.version.is_at_least(Flavor::MySql, (8, 0, 0)) {
         needs.push(("XA_RECOVER_ADMIN", &["XA_RECOVER_ADMIN"]));
+    }
+    if needs_monitor(&blue.server) {
+        needs.push(("SLAVE MONITOR", MONITOR));
     }
     needs
 }

@@ -2,7 +2,7 @@ use std::time::{Duration, Instant};
 
 use super::{STATEMENT_LIMIT, variables};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Position;
+use crate::model::{Flavor, Position};
 use crate::net::{Server, ServerUrl, Session};
 
 /// Several connections that see blue as it was at one position of its log.
@@ -25,12 +25,11 @@ pub(super) async fn take(url: &ServerUrl, server: &Server, count: usize, limit: 
         readers.push(reader);
     }
     let mut locker = Session::open(url).await?;
-    locker.run(&format!("SET SESSION lock_wait_timeout = {}", limit.as_secs().max(1))).await?;
-    let asked = Instant::now();
-    lock(&mut locker, &mut readers, limit).await?;
+    let hold = Hold::of(server);
+    let asked = lock(&mut locker, &mut readers, hold, limit).await?;
     let position = open(&mut locker, &mut readers, server).await;
     // Whatever went wrong, blue's writes go on now.
-    let unlocked = locker.run("UNLOCK TABLES").await;
+    let unlocked = locker.run(hold.release).await;
     let lock_millis = u64::try_from(asked.elapsed().as_millis()).unwrap_or(u64::MAX);
     let position = position?;
     unlocked?;
@@ -42,25 +41,75 @@ pub(super) async fn take(url: &ServerUrl, server: &Server, count: usize, limit: 
     Ok(Snapshot { position, readers, lock_millis })
 }
 
-async fn lock(locker: &mut Session, readers: &mut [Session], limit: Duration) -> Result<()> {
-    let (id, address) = (locker.id(), locker.address().to_owned());
-    let too_long = || {
-        Error::new(ErrorKind::Timeout, format!("blue's read lock could not be had within {} s", limit.as_secs()))
-            .with_advice("end the long statements and LOCK TABLES on blue, or try again when it is less busy")
-            .at(|place| place.server = Some(address.clone()))
+/// How a server's commits are held for a moment.
+#[derive(Clone, Copy)]
+struct Hold {
+    take: &'static [&'static str],
+    release: &'static str,
+}
+
+impl Hold {
+    fn of(server: &Server) -> Hold {
+        if server.version.is_at_least(Flavor::MariaDb, (10, 4, 1)) {
+            // Holds commits alone and waits for no statement (MariaDB knowledge base, "BACKUP STAGE").
+            return Hold { take: &["BACKUP STAGE START", "BACKUP STAGE BLOCK_COMMIT"], release: "BACKUP STAGE END" };
+        }
+        Hold { take: &["FLUSH TABLES WITH READ LOCK"], release: "UNLOCK TABLES" }
+    }
+}
+
+/// One try for the lock. The read lock waits for running statements, which may wait for a row of a transaction whose
+/// client waits behind the read lock: only giving up frees such a knot, so a try is short.
+const TRY: Duration = Duration::from_secs(1);
+
+/// Answers when the try began that got the lock.
+async fn lock(locker: &mut Session, readers: &mut [Session], hold: Hold, limit: Duration) -> Result<Instant> {
+    let end = Instant::now() + limit;
+    loop {
+        let asked = Instant::now();
+        match try_lock(locker, readers, hold).await {
+            Ok(()) => return Ok(asked),
+            Err(error) if error.kind() == ErrorKind::Contention && Instant::now() < end => {
+                // The writers' turn.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) if error.kind() == ErrorKind::Contention => {
+                let message = format!("blue's read lock could not be had within {} s", limit.as_secs());
+                return Err(Error::new(ErrorKind::Timeout, message)
+                    .with_advice("end the long statements and LOCK TABLES on blue, or try again when it is less busy")
+                    .at(|place| place.server = Some(locker.address().to_owned())));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn try_lock(locker: &mut Session, readers: &mut [Session], hold: Hold) -> Result<()> {
+    let id = locker.id();
+    locker.run(&format!("SET SESSION lock_wait_timeout = {}", TRY.as_secs())).await?;
+    let take = async {
+        for statement in hold.take {
+            locker.run(statement).await?;
+        }
+        Ok(())
     };
     // The server's limit counts for each of the lock's stages; this one for all of them.
-    let bound = limit + Duration::from_millis(500);
-    match tokio::time::timeout(bound, locker.run("FLUSH TABLES WITH READ LOCK")).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) if error.kind() == ErrorKind::Contention => Err(too_long()),
-        Ok(Err(error)) => Err(error),
+    let taken = tokio::time::timeout(TRY * 5, take).await;
+    match taken {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => {
+            // A stage that was taken before the one that failed.
+            locker.run(hold.release).await?;
+            Err(error)
+        }
         Err(_) => {
             // The server would go on waiting, and blue's writes with it.
             if let Some(reader) = readers.first_mut() {
                 reader.run(&format!("KILL {id}")).await?;
             }
-            Err(too_long())
+            Err(Error::new(ErrorKind::Timeout, "blue's read lock could not be had")
+                .with_advice("end the long statements and LOCK TABLES on blue, or try again when it is less busy")
+                .at(|place| place.server = Some(locker.address().to_owned())))
         }
     }
 }

@@ -181,41 +181,37 @@ impl Session {
     /// # Errors
     /// The server's refusal, or `Disconnected`.
     pub(crate) async fn run(&mut self, sql: &str) -> Result<Done> {
-        self.run_all(sql)
+        self.run_all(sql, 1)
             .await
             .map_err(|(_, error)| error)?
             .pop()
             .ok_or_else(|| Error::internal("no answer to a statement"))
     }
 
-    /// Runs several statements, separated by `;`, in one round trip.
+    /// Runs `count` statements, separated by `;`, in one round trip.
     ///
     /// # Errors
     /// With the index of the statement that failed; those before it took effect, none after it was run.
-    pub(crate) async fn run_all(&mut self, script: &str) -> std::result::Result<Vec<Done>, (usize, Error)> {
-        let mut done = Vec::new();
+    pub(crate) async fn run_all(
+        &mut self,
+        script: &str,
+        count: usize,
+    ) -> std::result::Result<Vec<Done>, (usize, Error)> {
+        let mut done = Vec::with_capacity(count);
         let (limit, address) = (self.limit, &self.address);
-        let mut result =
-            Session::bounded(limit, address, self.conn.query_iter(script)).await.map_err(|error| (0, error))?;
-        loop {
+        let query = self.conn.query_iter(script);
+        let mut result = Session::bounded(limit, address, query).await.map_err(|error| (0, error))?;
+        // The driver cannot tell a last answer without rows from none at all, so the answers are counted.
+        while done.len() < count {
             done.push(Done { affected: result.affected_rows(), warnings: result.warnings() });
-            let next = Session::bounded(limit, address, async {
-                // Skips rows, if any, and reads the next statement's answer.
+            let rest = Session::bounded(limit, address, async {
+                // Skips rows, if any, and goes on to the next statement's answer.
                 while result.next().await?.is_some() {}
-                // Not `is_empty`: that is true already of a last answer without rows that was not looked at yet.
-                let is_end = result.columns().is_none();
-                if is_end {
-                    // A refusal has no columns either; asking again brings it out.
-                    result.next().await?;
-                }
-                Ok(is_end)
+                Ok(())
             });
-            match next.await {
-                Ok(false) => {}
-                Ok(true) => return Ok(done),
-                Err(error) => return Err((done.len(), error)),
-            }
+            rest.await.map_err(|error| (done.len(), error))?;
         }
+        Ok(done)
     }
 
     /// Says good-bye to the server.

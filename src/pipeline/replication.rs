@@ -248,7 +248,15 @@ async fn session(
         progress.checkpoint = Some(applier.checkpoint().clone());
     });
     tracing::info!(%position, "replicating");
-    stages::run(dump, Decoder::new(options), Planner::new(tables, position), &mut applier, progress, stop).await
+    stages::run(
+        dump,
+        Decoder::new(options),
+        Planner::new(tables, green.version.flavor, position),
+        &mut applier,
+        progress,
+        stop,
+    )
+    .await
 }
 
 /// Blue's settings that replication cannot work with.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::{Group, Op, RowOp, TargetTable, mapping};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{
-    Change, ChangeKind, Coordinates, Position, RowsChange, Statement, Table, TableMap, TableName, Transaction,
+    Change, ChangeKind, Coordinates, Flavor, Position, RowsChange, Statement, Table, TableMap, TableName, Transaction,
 };
 
 /// Gathers transactions into groups.
@@ -23,9 +23,9 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// A planner for green's `tables`, with everything before `position` applied.
-    pub fn new(tables: Vec<Table>, position: Position) -> Planner {
-        let tables = tables.into_iter().map(|table| (table.name.clone(), Arc::new(TargetTable::from(table))));
+    /// A planner for the `tables` of a green of `flavor`, with everything before `position` applied.
+    pub fn new(tables: Vec<Table>, flavor: Flavor, position: Position) -> Planner {
+        let tables = tables.into_iter().map(|table| (table.name.clone(), Arc::new(TargetTable::new(table, flavor))));
         Planner {
             tables: tables.collect(),
             checked: HashMap::new(),

@@ -1,4 +1,4 @@
-use crate::model::{Column, ColumnKind, Table, TableName};
+use crate::model::{Column, ColumnKind, Flavor, Table, TableName};
 
 /// A table on green, as far as planning and applying need to know it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,27 +30,37 @@ pub struct TargetColumn {
     pub is_generated: bool,
     /// The character set of text.
     pub charset: Option<String>,
+    /// The character set that a literal to compare with is given in: another name for the same bytes, where green would
+    /// warn of the column's own.
+    pub(crate) literal_charset: Option<String>,
     /// The length of BINARY(n) in bytes.
     pub fixed_bytes: Option<usize>,
 }
 
-impl From<Table> for TargetTable {
-    fn from(table: Table) -> TargetTable {
+impl TargetTable {
+    /// A table of a server of `flavor`.
+    pub fn new(table: Table, flavor: Flavor) -> TargetTable {
         let row_key = table.row_key().map(|key| key.columns.clone());
         TargetTable {
             name: table.name,
-            columns: table.columns.into_iter().map(TargetColumn::from).collect(),
+            columns: table.columns.into_iter().map(|column| TargetColumn::new(column, flavor)).collect(),
             row_key,
             unique_keys: table.unique_keys.into_iter().map(|key| key.columns).collect(),
         }
     }
 }
 
-impl From<Column> for TargetColumn {
-    fn from(column: Column) -> TargetColumn {
+impl TargetColumn {
+    fn new(column: Column, flavor: Flavor) -> TargetColumn {
         let fixed_bytes = match column.kind {
             ColumnKind::FixedBinary => column.length.and_then(|length| usize::try_from(length).ok()),
             _ => None,
+        };
+        let literal_charset = match (flavor, column.charset.as_deref()) {
+            // MySQL calls these names deprecated, with a warning for each statement that holds them.
+            (Flavor::MySql, Some("utf8" | "utf8mb3")) => Some("utf8mb4".to_owned()),
+            (Flavor::MySql, Some("ucs2")) => Some("utf16".to_owned()),
+            (_, charset) => charset.map(str::to_owned),
         };
         TargetColumn {
             name: column.name,
@@ -59,6 +69,7 @@ impl From<Column> for TargetColumn {
             is_unsigned: column.is_unsigned,
             is_generated: column.is_generated,
             charset: column.charset,
+            literal_charset,
             fixed_bytes,
         }
     }

@@ -106,10 +106,11 @@ pub(crate) async fn switch_over(
 ) -> Result<Report> {
     let deadline = Instant::now() + config.timeout;
     let mut sides = Sides::open(config).await?;
-    if sides.deployment.status == Status::SwitchoverInProgress
-        && let Some(report) = resume(config, &mut sides, engine, routing).await?
-    {
-        return Ok(report);
+    if sides.deployment.status == Status::SwitchoverInProgress {
+        match resume(config, &mut sides, engine, routing).await? {
+            Some(report) => return Ok(report),
+            None => sides = Sides::open(config).await?,
+        }
     }
     let guardrails = sides.guardrails(engine, None, true).await;
     if let Some(vetoes) = guardrail::vetoes(&guardrails) {
@@ -143,7 +144,6 @@ async fn resume(
             }
             Deployment::change_status(&mut sides.green_session, Status::SwitchoverInProgress, Status::Available)
                 .await?;
-            sides.deployment.status = Status::Available;
             Ok(None)
         }
         Resume::Finish => {

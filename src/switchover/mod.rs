@@ -15,7 +15,7 @@
 //!    that record. Whoever finds a record in the middle finishes or undoes it.
 //! 5. Unknown is no: a guardrail whose fact cannot be read blocks.
 //!
-//! Must not know: decode, the pipeline. What it needs of a running stream is the trait [`Engine`].
+//! Must not know: decode, the pipeline. What it needs of a running stream is the trait `Engine`.
 
 mod driver;
 mod fence;

@@ -1,0 +1,219 @@
+//! What goes wrong while the stream runs: engines that die, servers that die, connections that break, two engines at
+//! once, somebody else writing on green. Each test ends with a comparison of every row by plain SELECTs.
+
+mod support;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use bluegreen::ErrorKind;
+use bluegreen::sandbox::Kind;
+use rand::{Rng, SeedableRng};
+use support::Pair;
+use support::load::{self, Load};
+
+async fn loaded_pair(blue: Kind, green: Kind) -> (Pair, Load) {
+    let pair = Pair::start(blue, green).await;
+    load::schema(&pair.blue).await;
+    pair.create().await;
+    let load = Load::start(pair.blue.url(), 4, 2, Duration::from_millis(1));
+    (pair, load)
+}
+
+/// The engine is killed at random 50 times under load; every row is there exactly once.
+async fn survives_kill_9(blue: Kind, green: Kind) {
+    let (pair, load) = loaded_pair(blue, green).await;
+    let mut random = rand::rngs::StdRng::seed_from_u64(9);
+    let mut progressed = 0;
+    let mut last = String::new();
+    for _ in 0..50 {
+        let mut engine = engine(&pair, &[]);
+        // Long enough to be anywhere between connecting and the middle of a commit.
+        tokio::time::sleep(Duration::from_millis(random.random_range(20..400))).await;
+        assert!(engine.try_wait().unwrap().is_none(), "the engine ended by itself");
+        engine.kill().unwrap();
+        engine.wait().unwrap();
+        let checkpoint =
+            pair.green.sql("SELECT transactions FROM bluegreen.checkpoint WHERE stream = 'forward'").await.unwrap();
+        progressed += u32::from(checkpoint != last);
+        last = checkpoint;
+    }
+    let committed = load.stop().await;
+    assert!(committed > 500, "the load was too small: {committed}");
+    assert!(progressed > 10, "too few of the engines got as far as a commit: {progressed}");
+    let output = engine(&pair, &["--until-caught-up"]).wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    pair.assert_same().await;
+}
+
+/// The program, replicating, with the servers' addresses in its environment.
+fn engine(pair: &Pair, arguments: &[&str]) -> std::process::Child {
+    std::process::Command::new(env!("CARGO_BIN_EXE_bluegreen"))
+        .arg("replicate")
+        .args(arguments)
+        .env("BLUEGREEN_BLUE", pair.blue.url())
+        .env("BLUEGREEN_GREEN", pair.green.url())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_killed_50_times_on_mysql() {
+    survives_kill_9(Kind::MySql97, Kind::MySql97).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_killed_50_times_on_mariadb() {
+    survives_kill_9(Kind::MariaDb1011, Kind::MariaDb1011).await;
+}
+
+/// Both servers are killed and started again in turn, and stopped cleanly, while the stream runs.
+async fn survives_restarts(blue: Kind, green: Kind) {
+    let (mut pair, load) = loaded_pair(blue, green).await;
+    let replication = pair.replicate().await;
+    for _ in 0..2 {
+        load.commit_more(200).await;
+        pair.green.kill().await.unwrap();
+        pair.green.start().await.unwrap();
+        load.commit_more(200).await;
+        pair.blue.kill().await.unwrap();
+        pair.blue.start().await.unwrap();
+    }
+    load.commit_more(200).await;
+    pair.blue.stop().await.unwrap();
+    pair.blue.start().await.unwrap();
+    load.commit_more(200).await;
+    load.stop().await;
+    pair.level(&replication).await;
+    assert!(replication.progress().borrow().reconnects > 0);
+    replication.stop().await.unwrap();
+    pair.assert_same().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_killed_and_restarted_mysql_97() {
+    survives_restarts(Kind::MySql97, Kind::MySql97).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_killed_and_restarted_mysql_56_to_97() {
+    survives_restarts(Kind::MySql56, Kind::MySql97).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn servers_killed_and_restarted_mariadb() {
+    survives_restarts(Kind::MariaDb1011, Kind::MariaDb1011).await;
+}
+
+/// Every connection of the engine is killed by the servers again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_killed_by_both_servers() {
+    let pair = Pair::start(Kind::MySql97, Kind::MySql97).await;
+    // The engine has an account of its own, so that its connections can be told from others.
+    for server in [&pair.blue, &pair.green] {
+        server.sql("CREATE USER engine@'%'; GRANT ALL ON *.* TO engine@'%'").await.unwrap();
+    }
+    load::schema(&pair.blue).await;
+    pair.create().await;
+    let load = Load::start(pair.blue.url(), 4, 2, Duration::from_millis(1));
+    let config = bluegreen::pipeline::ReplicationConfig::new(
+        pair.blue.url_as("engine", "").parse().unwrap(),
+        pair.green.url_as("engine", "").parse().unwrap(),
+    );
+    let replication = bluegreen::pipeline::Replication::start(config).await.unwrap();
+    for round in 0..20 {
+        load.commit_more(30).await;
+        let server = if round % 2 == 0 { &pair.green } else { &pair.blue };
+        let ids = server.sql("SELECT ID FROM information_schema.PROCESSLIST WHERE USER = 'engine'").await.unwrap();
+        for id in ids.lines() {
+            // It may be gone already.
+            let _ = server.sql(&format!("KILL {id}")).await;
+        }
+    }
+    load.stop().await;
+    pair.level(&replication).await;
+    assert!(replication.progress().borrow().reconnects >= 10);
+    replication.stop().await.unwrap();
+    pair.assert_same().await;
+}
+
+/// A stop is at a commit boundary, and the next start goes on exactly there.
+#[tokio::test(flavor = "multi_thread")]
+async fn stopped_and_started_again() {
+    let (pair, load) = loaded_pair(Kind::MariaDb1011, Kind::MariaDb1011).await;
+    for _ in 0..10 {
+        let replication = pair.replicate().await;
+        load.commit_more(50).await;
+        replication.stop().await.unwrap();
+    }
+    load.stop().await;
+    let replication = pair.replicate().await;
+    pair.level(&replication).await;
+    replication.stop().await.unwrap();
+    pair.assert_same().await;
+}
+
+/// A second engine takes the stream over; the first one notices at its next commit and writes nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_engine_takes_over() {
+    let (pair, load) = loaded_pair(Kind::MySql97, Kind::MySql97).await;
+    let mut first = pair.replicate().await;
+    load.commit_more(50).await;
+    let second = pair.replicate().await;
+    load.commit_more(50).await;
+    let ended =
+        tokio::time::timeout(Duration::from_secs(20), first.finished()).await.expect("the first engine goes on");
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::TakenOver);
+    load.stop().await;
+    pair.level(&second).await;
+    assert_eq!(second.progress().borrow().conflicts, 0);
+    second.stop().await.unwrap();
+    pair.assert_same().await;
+}
+
+/// Somebody else wrote on green: blue wins, and it is counted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_write_is_overwritten_and_counted() {
+    let pair = Pair::start(Kind::MySql97, Kind::MySql97).await;
+    load::schema(&pair.blue).await;
+    pair.create().await;
+    pair.green.sql("INSERT INTO shop.seat VALUES (900, 'taken')").await.unwrap();
+    pair.green.sql("DELETE FROM shop.seat WHERE id = 1").await.unwrap();
+    pair.green.sql("DELETE FROM shop.seat WHERE id = 2").await.unwrap();
+    let writes = bluegreen::watch::scan(&pair.green_url(), false).await.unwrap();
+    assert_eq!(writes.iter().map(|write| write.row_count).sum::<u64>(), 3);
+    let replication = pair.replicate().await;
+    // A unique value that a foreign row holds; a row that is missing; a row that is missing and goes.
+    pair.blue.sql("UPDATE shop.seat SET owner = 'taken' WHERE id = 7").await.unwrap();
+    pair.blue.sql("UPDATE shop.seat SET owner = 'back' WHERE id = 1").await.unwrap();
+    pair.blue.sql("DELETE FROM shop.seat WHERE id = 2").await.unwrap();
+    pair.level(&replication).await;
+    assert_eq!(replication.progress().borrow().conflicts, 3);
+    replication.stop().await.unwrap();
+    pair.assert_same().await;
+    // The journal does not forget.
+    assert_eq!(bluegreen::watch::scan(&pair.green_url(), true).await.unwrap().len(), 2);
+    assert_eq!(bluegreen::watch::scan(&pair.green_url(), true).await.unwrap().len(), 2);
+}
+
+/// What is not handled stops the stream with its place; everything before it is on green.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_stops_the_stream_behind_what_came_before() {
+    let pair = Pair::start(Kind::MariaDb1011, Kind::MariaDb1011).await;
+    load::schema(&pair.blue).await;
+    pair.create().await;
+    let mut replication = pair.replicate().await;
+    pair.blue.sql("UPDATE shop.seat SET owner = 'before' WHERE id = 3").await.unwrap();
+    pair.blue.sql("/* hidden */ ALTER TABLE shop.seat ADD COLUMN extra INT NULL").await.unwrap();
+    pair.blue.sql("UPDATE shop.seat SET owner = 'after' WHERE id = 4").await.unwrap();
+    let error = replication.finished().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    let place = error.place().unwrap();
+    assert_eq!(place.event.as_deref(), Some("QUERY"));
+    assert!(place.coordinates.is_some() && place.gtid.is_some(), "{error}");
+    assert_eq!(pair.green.sql("SELECT owner FROM shop.seat WHERE id = 3").await.unwrap(), "before");
+    assert_eq!(pair.green.sql("SELECT owner FROM shop.seat WHERE id = 4").await.unwrap(), "owner4");
+}

@@ -1,0 +1,224 @@
+//! The switchover on real servers: the switch, every way of not switching, and what a crash leaves behind.
+
+mod support;
+
+use std::time::Duration;
+
+use bluegreen::endpoint::{Endpoint, Upstream};
+use bluegreen::pipeline::{dry_run, switch_over};
+use bluegreen::sandbox::{Kind, Server};
+use bluegreen::switchover::{Endpoints, NoRouting, Outcome, SwitchoverConfig};
+use mysql_async::prelude::Queryable;
+use support::Pair;
+use support::load::{self, Load};
+
+fn config(pair: &Pair) -> SwitchoverConfig {
+    SwitchoverConfig::new(pair.blue_url(), pair.green_url())
+}
+
+async fn application(server: &Server) {
+    server.sql("CREATE USER app@'%' IDENTIFIED BY 'app'").await.unwrap();
+    server.sql("GRANT SELECT, INSERT, UPDATE, DELETE ON *.* TO app@'%'").await.unwrap();
+}
+
+fn upstream(server: &Server) -> Upstream {
+    Upstream::Tcp(format!("127.0.0.1:{}", server.port()))
+}
+
+/// Traffic goes on through the endpoint; what was acknowledged is on the new production, and the two are equal up to
+/// the switch.
+async fn switches_under_load(blue: Kind, green: Kind) {
+    let pair = Pair::start(blue, green).await;
+    application(&pair.blue).await;
+    application(&pair.green).await;
+    load::schema(&pair.blue).await;
+    pair.blue.sql("CREATE TABLE shop.ack (id BIGINT NOT NULL PRIMARY KEY) ENGINE = InnoDB").await.unwrap();
+    pair.create().await;
+    let production = Endpoint::bind("127.0.0.1:0", upstream(&pair.blue)).await.unwrap();
+    let other = Endpoint::bind("127.0.0.1:0", upstream(&pair.green)).await.unwrap();
+    let (address, old_address) = (production.local_addr(), other.local_addr());
+    let routing = Endpoints::new(production, Some(other), upstream(&pair.blue), upstream(&pair.green));
+    // The driver would leave the endpoint for the server's socket, if it were let.
+    let traffic =
+        Load::start(format!("mysql://app:app@{address}?prefer_socket=false"), 4, 5, Duration::from_millis(10));
+    let (stop, stopped) = tokio::sync::watch::channel(false);
+    let acknowledged = tokio::spawn(acknowledge(format!("mysql://app:app@{address}?prefer_socket=false"), stopped));
+    let replication = pair.replicate().await;
+    traffic.commit_more(300).await;
+    let report = Box::pin(switch_over(&config(&pair), &routing)).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Completed, "{:?}", report.reason);
+    assert!(report.write_block_ms.unwrap() < 5000.0);
+    assert!(report.position_map.blue.is_some() && report.position_map.green.is_some());
+    assert!(replication.stop().await.is_err(), "the old stream noticed nothing");
+    traffic.commit_more(300).await;
+    traffic.stop().await;
+    stop.send(true).unwrap();
+    let acknowledged = acknowledged.await.unwrap();
+    assert!(acknowledged.len() > 100);
+    let present = pair.green.sql("SELECT id FROM shop.ack").await.unwrap();
+    let present: std::collections::HashSet<u64> = present.lines().map(|id| id.parse().unwrap()).collect();
+    let lost: Vec<_> = acknowledged.iter().filter(|id| !present.contains(id)).collect();
+    assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
+    // The old production refuses, under its new address too.
+    let mut old =
+        mysql_async::Conn::from_url(format!("mysql://app:app@{old_address}?prefer_socket=false")).await.unwrap();
+    let port: u16 = old.query_first("SELECT @@port").await.unwrap().unwrap();
+    assert_eq!(port, pair.blue.port());
+    assert!(old.query_drop("INSERT INTO shop.ack VALUES (0)").await.is_err());
+    let deleted = bluegreen::deployment::DeleteConfig::new(pair.green_url());
+    let refused = bluegreen::deployment::delete(&deleted.clone().delete_target(true)).await;
+    assert!(refused.is_err(), "production was deleted");
+    bluegreen::deployment::delete(&deleted).await.unwrap();
+    assert_eq!(pair.green.sql("SHOW DATABASES LIKE 'bluegreen'").await.unwrap(), "");
+}
+
+/// Writes ever new ids until told to stop; answers those that were acknowledged.
+async fn acknowledge(url: String, stopped: tokio::sync::watch::Receiver<bool>) -> Vec<u64> {
+    let mut acknowledged = Vec::new();
+    let mut next = 1;
+    while !*stopped.borrow() {
+        let Ok(mut session) = mysql_async::Conn::from_url(&url).await else { continue };
+        while !*stopped.borrow() {
+            next += 1;
+            match session.query_drop(format!("INSERT INTO shop.ack VALUES ({next})")).await {
+                Ok(()) => {
+                    acknowledged.push(next);
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                Err(mysql_async::Error::Server(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(_) => break,
+            }
+        }
+    }
+    acknowledged
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_97() {
+    switches_under_load(Kind::MySql97, Kind::MySql97).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_56_to_97() {
+    switches_under_load(Kind::MySql56, Kind::MySql97).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_1011() {
+    switches_under_load(Kind::MariaDb1011, Kind::MariaDb1011).await;
+}
+
+async fn built(kind: Kind) -> Pair {
+    let pair = Pair::start(kind, kind).await;
+    load::schema(&pair.blue).await;
+    pair.create().await;
+    pair
+}
+
+async fn is_writable(server: &Server) -> bool {
+    server.sql("SELECT @@global.read_only").await.unwrap() == "0"
+}
+
+/// Guardrails veto, and nothing was changed: blue takes writes, green does not, the deployment is available.
+async fn assert_unchanged(pair: &Pair, guardrail: &str) {
+    let dry = Box::pin(dry_run(&config(pair))).await.unwrap();
+    assert!(dry.guardrails.iter().any(|check| check.name == guardrail && check.blocks()), "{:?}", dry.guardrails);
+    let report = Box::pin(switch_over(&config(pair), &NoRouting::new())).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Unchanged);
+    assert!(report.reason.unwrap().contains(guardrail));
+    assert!(is_writable(&pair.blue).await);
+    let status = pair.green.sql("SELECT status FROM bluegreen.deployment").await.unwrap();
+    assert_eq!(status, "AVAILABLE");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_writes_veto() {
+    let pair = built(Kind::MariaDb1011).await;
+    pair.green.sql("UPDATE shop.seat SET owner = 'foreign' WHERE id = 1").await.unwrap();
+    assert_unchanged(&pair, "no_foreign_writes").await;
+    assert!(!is_writable(&pair.green).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_transaction_vetoes() {
+    let pair = built(Kind::MySql97).await;
+    let mut session = mysql_async::Conn::from_url(pair.blue.url()).await.unwrap();
+    session.query_drop("BEGIN").await.unwrap();
+    session.query_drop("UPDATE shop.seat SET owner = 'long' WHERE id = 1").await.unwrap();
+    // The guardrail's bound is in the transaction's age, which only time makes.
+    let old = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_started < NOW() - INTERVAL 6 SECOND";
+    while pair.blue.sql(old).await.unwrap() == "0" {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_unchanged(&pair, "no_long_transaction").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_writable_green_vetoes() {
+    let pair = built(Kind::MySql97).await;
+    pair.green.sql("SET GLOBAL read_only = 0").await.unwrap();
+    assert_unchanged(&pair, "green_read_only").await;
+}
+
+/// Blue cannot be fenced in time, as a client holds a table lock: everything is undone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fence_that_does_not_close_is_undone() {
+    let pair = built(Kind::MySql97).await;
+    let mut session = mysql_async::Conn::from_url(pair.blue.url()).await.unwrap();
+    session.query_drop("LOCK TABLES shop.seat WRITE").await.unwrap();
+    let config = config(&pair).bounds(Duration::from_secs(30), Duration::from_secs(1)).unwrap();
+    let report = Box::pin(switch_over(&config, &NoRouting::new())).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Unchanged, "{:?}", report.reason);
+    session.query_drop("UPDATE shop.seat SET owner = 'mine' WHERE id = 1").await.unwrap();
+    session.query_drop("UNLOCK TABLES").await.unwrap();
+    assert!(is_writable(&pair.blue).await);
+    assert!(!is_writable(&pair.green).await);
+    // And the next one goes through.
+    let report = Box::pin(switch_over(&config, &NoRouting::new())).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Completed, "{:?}", report.reason);
+    assert!(is_writable(&pair.green).await);
+    assert!(!is_writable(&pair.blue).await);
+}
+
+/// A privileged account writes on blue behind `read_only`, which MariaDB lets it: the switch is undone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_behind_the_fence_is_noticed() {
+    let pair = built(Kind::MariaDb1011).await;
+    let load = Load::start(pair.blue.url(), 4, 3, Duration::from_millis(1));
+    load.commit_more(50).await;
+    let report = Box::pin(switch_over(&config(&pair), &NoRouting::new())).await.unwrap();
+    load.stop().await;
+    assert_eq!(report.outcome, Outcome::Unchanged, "{:?}", report.reason);
+    assert!(is_writable(&pair.blue).await);
+    assert!(!is_writable(&pair.green).await);
+}
+
+/// What a crash before the point of no return leaves is undone by the next call, which then switches.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_before_the_point_of_no_return_is_undone() {
+    let pair = built(Kind::MySql97).await;
+    pair.green
+        .sql("UPDATE bluegreen.deployment SET status = 'SWITCHOVER_IN_PROGRESS', phase = 'fencing'")
+        .await
+        .unwrap();
+    pair.blue.sql("SET GLOBAL super_read_only = 1").await.unwrap();
+    let report = Box::pin(switch_over(&config(&pair), &NoRouting::new())).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Completed, "{:?}", report.reason);
+    assert!(is_writable(&pair.green).await && !is_writable(&pair.blue).await);
+}
+
+/// What a crash after it leaves is finished.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_after_the_point_of_no_return_is_finished() {
+    let pair = built(Kind::MariaDb1011).await;
+    pair.green
+        .sql("UPDATE bluegreen.deployment SET status = 'SWITCHOVER_IN_PROGRESS', phase = 'promoting'")
+        .await
+        .unwrap();
+    pair.blue.sql("SET GLOBAL read_only = 1").await.unwrap();
+    let report = Box::pin(switch_over(&config(&pair), &NoRouting::new())).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Completed, "{:?}", report.reason);
+    assert!(is_writable(&pair.green).await && !is_writable(&pair.blue).await);
+    let status = pair.green.sql("SELECT status FROM bluegreen.deployment").await.unwrap();
+    assert_eq!(status, "SWITCHOVER_COMPLETED");
+}
