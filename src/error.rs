@@ -281,6 +281,7 @@ impl ErrorKind {
             ErrorKind::Disconnected | ErrorKind::Unavailable => "start it again: it goes on from the checkpoint",
             ErrorKind::Contention => "start it again when the server is less busy",
             ErrorKind::Authentication => "check user and password of the server's URL",
+            ErrorKind::Privilege => "grant the account of the server's URL the privilege that is named",
             ErrorKind::Purged => "build green anew with `create`, and keep blue's logs longer",
             ErrorKind::Position => "check that this is the server the position was taken on",
             ErrorKind::Corrupt => {

@@ -30,7 +30,7 @@ fn refused(arguments: &[&str], status: i32, words: &[&str]) {
     assert_eq!(line.lines().count(), 1, "{arguments:?}: {line}");
     assert!(line.starts_with("bluegreen: "), "{line}");
     for word in words {
-        assert!(line.contains(word), "`{word}` is not in: {line}");
+        assert!(line.to_lowercase().contains(&word.to_lowercase()), "`{word}` is not in: {line}");
     }
     assert!(!line.contains("s3cret"), "{line}");
 
@@ -125,11 +125,14 @@ async fn servers_that_replication_cannot_work_with() -> Outcome {
     let (mut blue, green) = (start(&[]).await?, start(&[]).await?);
     blue.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY); INSERT INTO shop.t VALUES (1)").await?;
     blue.sql("CREATE USER reader@'%' IDENTIFIED BY 's3cret'; GRANT SELECT ON *.* TO reader@'%'").await?;
+    blue.sql("CREATE USER client@'%' IDENTIFIED BY 's3cret'; GRANT SELECT, REPLICATION CLIENT ON *.* TO client@'%'")
+        .await?;
     let (blue_url, green_url) = (blue.url(), green.url());
     let before = (trace(&blue).await?, trace(&green).await?);
 
     let wrong_password = blue.url_as("reader", "s3cret-no");
     let reader = blue.url_as("reader", "s3cret");
+    let client = blue.url_as("client", "s3cret");
     let nobody = "mysql://root:s3cret@127.0.0.1:1";
     let unknown_host = "mysql://root:s3cret@no-such-host.invalid:3306";
     for verb in [&["create"][..], &["replicate", "--from", "beginning"]] {
@@ -142,7 +145,8 @@ async fn servers_that_replication_cannot_work_with() -> Outcome {
         refused_with(nobody, &green_url, &["127.0.0.1:1", "check host, port"]);
         refused_with(unknown_host, &green_url, &["no-such-host.invalid", "host"]);
         refused_with(&blue_url, nobody, &["127.0.0.1:1", "check host, port"]);
-        refused_with(&reader, &green_url, &["REPLICATION"]);
+        refused_with(&reader, &green_url, &["REPLICATION", "grant", &blue.port().to_string()]);
+        refused_with(&client, &green_url, &["REPLICATION SLAVE", "grant", &blue.port().to_string()]);
     }
 
     // Positions that are not blue's.

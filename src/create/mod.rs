@@ -65,7 +65,8 @@ impl CreateConfig {
         let name = name.into();
         let is_fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
         if name.is_empty() || name.len() > 60 || !name.chars().all(is_fine) {
-            return Err(Error::new(ErrorKind::Config, "the deployment's name is not 1 to 60 letters, digits, - and _"));
+            return Err(Error::new(ErrorKind::Config, "the deployment's name is not 1 to 60 letters, digits, - and _")
+                .with_advice("choose a name such as mydb1"));
         }
         Ok(CreateConfig { name, blue, green, tables_at_once: 4, lock_limit: Duration::from_secs(10) })
     }

@@ -50,8 +50,10 @@ pub async fn delete(config: &DeleteConfig) -> Result<Deleted> {
     let mut green = Session::open(&config.green).await?;
     let place = |error: Error| error.at(|place| place.server = Some(config.green.address()));
     let state = |message: &'static str| place(Error::new(ErrorKind::State, message));
-    let deployment =
-        Deployment::read(&mut green).await?.ok_or_else(|| state("there is no deployment on this server"))?;
+    let deployment = Deployment::read(&mut green).await?.ok_or_else(|| {
+        state("there is no deployment on this server")
+            .with_advice("check the URL of green: the deployment is kept there, and may be deleted already")
+    })?;
     match deployment.status {
         Status::SwitchoverInProgress => {
             return Err(

@@ -83,6 +83,7 @@ impl Replication {
         let green = Server::probe(&mut green_session).await?;
         if blue.identity == green.identity {
             return Err(Error::new(ErrorKind::Config, "blue and green are the same server")
+                .with_advice("name two servers")
                 .at(|place| place.server = Some(config.green.address())));
         }
         if green.version.partial_cmp(&blue.version).is_none_or(std::cmp::Ordering::is_lt) {
@@ -98,6 +99,11 @@ impl Replication {
             None => {
                 let position = first_position(&mut blue_session, &blue, config.from.as_ref()).await?;
                 source::check_start(&mut blue_session, &blue, &position).await?;
+                // Blue itself says whether the account may read its log, and this place in it, before green is written.
+                Dump::open(&config.blue, &blue, &DumpRequest::new(position.clone(), config.server_id))
+                    .await?
+                    .next()
+                    .await?;
                 checkpoint::install(&mut green_session).await?;
                 let checkpoint = Checkpoint::start(blue.identity.clone(), position);
                 checkpoint::begin(&mut green_session, Stream::Forward, &checkpoint).await?;

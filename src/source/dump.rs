@@ -137,7 +137,16 @@ async fn register(wire: &mut Wire, server_id: u32) -> Result<()> {
     // Host, user, password: empty. Port, rank, source id: zero.
     body.extend_from_slice(&[0; 3 + 2 + 4 + 4]);
     wire.command(0x15, &body).await?;
-    wire.ok().await
+    wire.ok().await.map_err(|error| match error.kind() {
+        // The servers call it a denied access, though the password was right.
+        ErrorKind::Authentication | ErrorKind::Privilege => {
+            let server = error.place().and_then(|place| place.server.clone());
+            Error::new(ErrorKind::Privilege, "the account may not read the log: it lacks REPLICATION SLAVE")
+                .with_advice("GRANT REPLICATION SLAVE ON *.* to the account of the server's URL")
+                .at(|place| place.server = server)
+        }
+        _ => error,
+    })
 }
 
 fn file_dump(server_id: u32, file: &str, offset: u64) -> Result<Vec<u8>> {

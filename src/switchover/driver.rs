@@ -37,7 +37,8 @@ impl SwitchoverConfig {
     /// # Errors
     /// `Config` where one is out of range.
     pub fn bounds(mut self, timeout: Duration, max_write_block: Duration) -> Result<SwitchoverConfig> {
-        let wrong = |message| Err(Error::new(ErrorKind::Config, message));
+        let wrong =
+            |message| Err(Error::new(ErrorKind::Config, message).with_advice("correct --timeout or --max-write-block"));
         if !(30..=3600).contains(&timeout.as_secs()) {
             return wrong("the switchover's timeout is not between 30 and 3600 s");
         }
