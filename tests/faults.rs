@@ -125,21 +125,22 @@ async fn connections_killed_by_both_servers() {
         pair.green.url_as("engine", "").parse().unwrap(),
     );
     let replication = bluegreen::pipeline::Replication::start(config).await.unwrap();
+    let mut progress = replication.progress();
     for round in 0..20 {
         load.commit_more(30).await;
+        progress.wait_for(|progress| progress.state == State::Replicating).await.unwrap();
+        let before = progress.borrow().reconnects;
         let server = if round % 2 == 0 { &pair.green } else { &pair.blue };
-        let ids = server
-            .sql("SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_USER = 'engine'")
-            .await
-            .unwrap();
-        for id in ids.lines() {
+        let ids = "SELECT PROCESSLIST_ID FROM performance_schema.threads WHERE PROCESSLIST_USER = 'engine'";
+        for id in server.sql(ids).await.unwrap().lines() {
             // It may be gone already.
             let _ = server.sql(&format!("KILL {id}")).await;
         }
+        progress.wait_for(|progress| progress.reconnects > before).await.unwrap();
     }
     load.stop().await;
     pair.level(&replication).await;
-    assert!(replication.progress().borrow().reconnects >= 10);
+    assert!(replication.progress().borrow().reconnects >= 20);
     replication.stop().await.unwrap();
     pair.assert_same().await;
 }

@@ -39,12 +39,14 @@ pub struct Checkpoint {
     pub transactions: u64,
     /// Row changes applied since the stream began.
     pub row_changes: u64,
+    /// Row changes among them that met a green which was not as blue had been.
+    pub conflicts: u64,
 }
 
 impl Checkpoint {
     /// A checkpoint at which nothing was applied yet.
     pub fn start(source: ServerIdentity, position: Position) -> Checkpoint {
-        Checkpoint { source, position, committed_at_micros: 0, transactions: 0, row_changes: 0 }
+        Checkpoint { source, position, committed_at_micros: 0, transactions: 0, row_changes: 0, conflicts: 0 }
     }
 
     fn assignments(&self) -> String {
@@ -55,13 +57,14 @@ impl Checkpoint {
         };
         format!(
             "source = {}, file = {}, `offset` = {}, gtid_flavor = {flavor}, gtid = {gtid}, committed_at_micros = {}, \
-             transactions = {}, row_changes = {}, updated_at = UTC_TIMESTAMP(6)",
+             transactions = {}, row_changes = {}, conflicts = {}, updated_at = UTC_TIMESTAMP(6)",
             text_literal(self.source.as_str()),
             text_literal(&self.position.coordinates.file),
             self.position.coordinates.offset,
             self.committed_at_micros,
             self.transactions,
             self.row_changes,
+            self.conflicts,
         )
     }
 }
@@ -94,6 +97,7 @@ pub(crate) async fn install(session: &mut Session) -> Result<()> {
                committed_at_micros BIGINT UNSIGNED NOT NULL,
                transactions BIGINT UNSIGNED NOT NULL,
                row_changes BIGINT UNSIGNED NOT NULL,
+               conflicts BIGINT UNSIGNED NOT NULL,
                updated_at DATETIME(6) NOT NULL
              ) ENGINE = InnoDB",
         )
@@ -111,14 +115,16 @@ pub(crate) async fn read(session: &mut Session, stream: Stream) -> Result<Option
     }
 }
 
-/// Writes a stream's first checkpoint, or a new one over it.
-pub(crate) async fn begin(session: &mut Session, stream: Stream, checkpoint: &Checkpoint) -> Result<()> {
+/// Writes a stream's first checkpoint. `false`: there is one already, and it stays.
+pub(crate) async fn begin(session: &mut Session, stream: Stream, checkpoint: &Checkpoint) -> Result<bool> {
+    const DUPLICATE: u16 = 1062;
     let values = checkpoint.assignments();
-    session.run(&format!("DELETE FROM bluegreen.checkpoint WHERE stream = '{}'", stream.name())).await?;
-    session
-        .run(&format!("INSERT INTO bluegreen.checkpoint SET stream = '{}', owner = 0, {values}", stream.name()))
-        .await?;
-    Ok(())
+    let insert = format!("INSERT INTO bluegreen.checkpoint SET stream = '{}', owner = 0, {values}", stream.name());
+    match session.run(&insert).await {
+        Ok(_) => Ok(true),
+        Err(error) if error.code() == Some(DUPLICATE) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Takes the stream over and reads its checkpoint.
@@ -150,7 +156,8 @@ pub(crate) fn advance(stream: Stream, owner: Owner, checkpoint: &Checkpoint) -> 
 
 fn select(stream: Stream, lock: &str) -> String {
     format!(
-        "SELECT source, file, `offset`, gtid_flavor, gtid, committed_at_micros, transactions, row_changes \
+        "SELECT source, file, `offset`, gtid_flavor, gtid, committed_at_micros, transactions, row_changes, \
+         conflicts \
          FROM bluegreen.checkpoint WHERE stream = '{}'{lock}",
         stream.name()
     )
@@ -174,6 +181,7 @@ fn parse(row: &Row) -> Result<Checkpoint> {
         committed_at_micros: number(5, "its time")?,
         transactions: number(6, "its transactions")?,
         row_changes: number(7, "its row changes")?,
+        conflicts: number(8, "its conflicts")?,
     })
 }
 

@@ -89,7 +89,7 @@ impl Applier {
     /// `TakenOver` where another engine claimed the stream; `Divergence`; the server's refusals. After an error nothing
     /// of the group is on green, unless it is `Disconnected`: then the checkpoint must be read again.
     pub(crate) async fn apply(&mut self, group: &Group) -> Result<Applied> {
-        let next = Checkpoint {
+        let mut next = Checkpoint {
             source: self.checkpoint.source.clone(),
             position: group.position.clone(),
             committed_at_micros: match group.committed_at_micros {
@@ -98,6 +98,7 @@ impl Applier {
             },
             transactions: self.checkpoint.transactions + group.transactions,
             row_changes: self.checkpoint.row_changes + group.ops.len() as u64,
+            conflicts: self.checkpoint.conflicts,
         };
         let statements = statements(&group.ops)?;
         let mut try_count = 0;
@@ -118,6 +119,7 @@ impl Applier {
                 }
             }
         };
+        next.conflicts += conflicts;
         self.checkpoint = next;
         Ok(Applied { checkpoint: self.checkpoint.clone(), conflicts })
     }
@@ -212,6 +214,13 @@ impl Applier {
                 tracing::warn!(table = %op.table.name, kind = ?op.row.kind(), "green was not as blue had been; blue wins");
             }
         }
+        if conflicts > 0 {
+            // In the same transaction: that green had diverged is never forgotten.
+            let next = Checkpoint { conflicts: next.conflicts + conflicts, ..next.clone() };
+            if self.session.run(&checkpoint::advance(self.stream, self.owner, &next)).await?.affected != 1 {
+                return Err(taken_over());
+            }
+        }
         Ok(conflicts)
     }
 
@@ -241,8 +250,13 @@ impl Applier {
     /// Makes `after` a row of green whatever is there: what excludes it goes, the row key first.
     async fn put(&mut self, op: &Op, before: Option<&[Value]>, after: &[Value]) -> Result<bool> {
         let table = &op.table;
-        if table.row_key.is_none() {
-            return Err(keyless_divergence());
+        let Some(key) = &table.row_key else { return Err(keyless_divergence()) };
+        if before.is_some_and(|before| key.iter().any(|&index| before.get(index) != after.get(index))) {
+            // Children would have to follow the changed key, which they do only where the row itself is updated.
+            return Err(Error::new(
+                ErrorKind::Divergence,
+                "green does not hold, or cannot take, a row whose key blue changed",
+            ));
         }
         // The rows that go are replaced, not deleted: their children stay.
         self.session.run(&statement::set_foreign_key_checks(false).sql).await?;

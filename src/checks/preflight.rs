@@ -1,6 +1,7 @@
 //! The settings that replication from blue to green stands on, as a table. Pure: works on what was read before.
 
 use super::{Check, Verdict};
+use crate::error::{Error, ErrorKind};
 use crate::model::ServerVersion;
 use crate::net::Server;
 
@@ -67,6 +68,16 @@ fn against(requirements: &[Requirement], server: &Server) -> Vec<Check> {
 /// What blue's log must carry so that green can follow it.
 pub fn blue(server: &Server) -> Vec<Check> {
     against(&LOG, server)
+}
+
+/// What of it is missing, as errors: for whoever cannot go on without. A log that is off has no other faults.
+pub(crate) fn refusals(role: &str, server: &Server) -> Vec<Error> {
+    let unmet = LOG.iter().filter(|requirement| !(requirement.is_met)(server));
+    let refusal = |requirement: &Requirement| {
+        Error::new(ErrorKind::Setting, format!("{role}: {}", (requirement.evidence)(server)))
+            .with_advice(requirement.advice)
+    };
+    unmet.take(if server.binlog.is_on { LOG.len() } else { 1 }).map(refusal).collect()
 }
 
 /// What the two must be to each other.

@@ -240,8 +240,11 @@ async fn install(green: &mut Session, deployment: &Deployment, made: &[String]) 
 /// that the watch, which starts just before it, takes it for ours.
 async fn finish(green: &mut Session, forward: &Checkpoint, watch: &Checkpoint) -> Result<()> {
     green.run("BEGIN").await?;
-    checkpoint::begin(green, Stream::Forward, forward).await?;
-    checkpoint::begin(green, Stream::Watch, watch).await?;
+    let began = checkpoint::begin(green, Stream::Forward, forward).await?
+        && checkpoint::begin(green, Stream::Watch, watch).await?;
+    if !began {
+        return Err(Error::new(ErrorKind::State, "another engine began to replicate during create"));
+    }
     if !Deployment::change_status(green, Status::Provisioning, Status::Available).await? {
         return Err(Error::new(ErrorKind::State, "the deployment's record was changed during create"));
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{named, read_only};
+use crate::checks::preflight;
 use crate::deployment::{Deployment, Status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnKind, Flavor, Table};
@@ -258,7 +259,9 @@ fn refusals(blue: &BlueFacts, green: &GreenFacts) -> Vec<Error> {
     found.extend(emptiness(blue, green));
     for (role, server, address) in [("blue", &blue.server, &blue.address), ("green", &green.server, &green.address)] {
         found.extend(
-            binlog(role, server).into_iter().map(|error| error.at(|place| place.server = Some(address.clone()))),
+            preflight::refusals(role, server)
+                .into_iter()
+                .map(|error| error.at(|place| place.server = Some(address.clone()))),
         );
     }
     found.extend(settings(blue, green));
@@ -296,38 +299,6 @@ fn emptiness(blue: &BlueFacts, green: &GreenFacts) -> Option<Error> {
     let foreign: Vec<String> = green.schemas.iter().filter(|schema| !is_ours(schema)).cloned().collect();
     (!foreign.is_empty())
         .then(|| at_green(Error::new(ErrorKind::NotEmpty, format!("green has schemas already: {}", named(&foreign)))))
-}
-
-/// Green's log is read too: for foreign writes, and after a switchover for the way back.
-fn binlog(role: &str, server: &Server) -> Vec<Error> {
-    let setting = |message: String, advice: &'static str| Error::new(ErrorKind::Setting, message).with_advice(advice);
-    let log = &server.binlog;
-    if !log.is_on {
-        return vec![setting(format!("log_bin is off on {role}"), "start the server with log_bin")];
-    }
-    let mut found = Vec::new();
-    if log.format != "ROW" {
-        found.push(setting(
-            format!("binlog_format on {role} is {}, not ROW", log.format),
-            "SET GLOBAL binlog_format = ROW, and let the application connect anew",
-        ));
-    }
-    if log.row_image != "FULL" {
-        found.push(setting(
-            format!("binlog_row_image on {role} is {}, not FULL", log.row_image),
-            "SET GLOBAL binlog_row_image = FULL, and let the application connect anew",
-        ));
-    }
-    if log.row_value_options.contains("PARTIAL_JSON") {
-        found.push(setting(
-            format!("binlog_row_value_options on {role} is PARTIAL_JSON"),
-            "SET GLOBAL binlog_row_value_options = '', and let the application connect anew",
-        ));
-    }
-    if server.server_id == 0 {
-        found.push(setting(format!("server_id on {role} is 0"), "set a server_id that no other server has"));
-    }
-    found
 }
 
 fn settings(blue: &BlueFacts, green: &GreenFacts) -> Vec<Error> {

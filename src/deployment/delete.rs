@@ -66,7 +66,9 @@ pub async fn delete(config: &DeleteConfig) -> Result<Deleted> {
         }
         Status::SwitchoverCompleted | Status::Deleting => {}
         from => {
-            Deployment::change_status(&mut green, from, Status::Deleting).await?;
+            if !Deployment::change_status(&mut green, from, Status::Deleting).await? {
+                return Err(state("the deployment changed while it was to be deleted").with_advice("look at `status`"));
+            }
         }
     }
     let mut dropped_schemas = Vec::new();

@@ -80,8 +80,8 @@ pub struct Deployment {
     pub suffix: String,
     /// How far a switchover has come; empty where none is under way.
     pub phase: String,
-    /// Whether blue was read-only already before the switchover fenced it.
-    pub(crate) was_blue_read_only: bool,
+    /// Who switches over: a token that only that controller knows to be its own; 0 where nobody does.
+    pub(crate) controller: u64,
 }
 
 impl Deployment {
@@ -100,7 +100,7 @@ impl Deployment {
             blue_identity,
             suffix,
             phase: String::new(),
-            was_blue_read_only: false,
+            controller: 0,
         }
     }
 
@@ -139,7 +139,7 @@ impl Deployment {
                    blue_identity VARCHAR(512) NOT NULL,
                    suffix VARCHAR(16) NOT NULL,
                    phase VARCHAR(32) CHARACTER SET ascii NOT NULL DEFAULT '',
-                   was_blue_read_only TINYINT NOT NULL DEFAULT 0,
+                   controller BIGINT UNSIGNED NOT NULL DEFAULT 0,
                    created_at DATETIME(6) NOT NULL,
                    changed_at DATETIME(6) NOT NULL
                  ) ENGINE = InnoDB",
@@ -166,7 +166,7 @@ impl Deployment {
     /// Reads the record; `None` where there is none.
     pub(crate) async fn read(green: &mut Session) -> Result<Option<Deployment>> {
         let row = match green
-            .first("SELECT name, status, blue_address, blue_identity, suffix, phase, was_blue_read_only FROM bluegreen.deployment WHERE id = 1")
+            .first("SELECT name, status, blue_address, blue_identity, suffix, phase, controller FROM bluegreen.deployment WHERE id = 1")
             .await
         {
             Ok(Some(row)) => row,
@@ -188,7 +188,7 @@ impl Deployment {
             blue_identity: ServerIdentity::new(row.text(3)),
             suffix: row.text(4),
             phase: row.text(5),
-            was_blue_read_only: row.number(6) == Some(1),
+            controller: row.number(6).unwrap_or(0),
         }))
     }
 
@@ -220,22 +220,53 @@ impl Deployment {
         Ok(done.affected == 1)
     }
 
-    /// Journals how far a switchover has come, if the status is still `SWITCHOVER_IN_PROGRESS`.
+    /// Changes the record of a switchover under way, if it still is as `expected`: of several controllers, one.
+    async fn change(green: &mut Session, assignments: &str, expected: &str) -> Result<bool> {
+        let statement = format!(
+            "UPDATE bluegreen.deployment SET {assignments}, changed_at = UTC_TIMESTAMP(6) WHERE id = 1 AND {expected}"
+        );
+        Ok(green.run(&statement).await?.affected == 1)
+    }
+
+    /// Begins a switchover, if the deployment is available.
+    pub(crate) async fn begin(green: &mut Session, controller: u64) -> Result<bool> {
+        let assignments = format!("status = 'SWITCHOVER_IN_PROGRESS', phase = '', controller = {controller}");
+        Deployment::change(green, &assignments, "status = 'AVAILABLE'").await
+    }
+
+    /// Takes over a switchover that was found in the middle, if nobody else did meanwhile.
+    pub(crate) async fn seize(&self, green: &mut Session, controller: u64) -> Result<bool> {
+        let expected = format!(
+            "status = 'SWITCHOVER_IN_PROGRESS' AND phase = '{}' AND controller = {}",
+            self.phase, self.controller
+        );
+        Deployment::change(green, &format!("controller = {controller}"), &expected).await
+    }
+
+    /// Journals a step of a switchover from one phase to the next.
     ///
     /// # Errors
-    /// `TakenOver` where another controller ended the switchover meanwhile.
-    pub(crate) async fn journal(green: &mut Session, phase: &str, was_blue_read_only: bool) -> Result<()> {
-        let done = green
-            .run(&format!(
-                "UPDATE bluegreen.deployment SET phase = '{phase}', was_blue_read_only = {}, \
-                 changed_at = UTC_TIMESTAMP(6) WHERE id = 1 AND status = '{}'",
-                u8::from(was_blue_read_only),
-                Status::SwitchoverInProgress.name()
-            ))
-            .await?;
-        if done.affected != 1 {
-            return Err(Error::new(ErrorKind::TakenOver, "another controller ended this switchover"));
+    /// `TakenOver` where another controller has the switchover, or it is not in phase `from` any more.
+    pub(crate) async fn journal(green: &mut Session, controller: u64, from: &str, to: &str) -> Result<()> {
+        let expected = format!("status = 'SWITCHOVER_IN_PROGRESS' AND phase = '{from}' AND controller = {controller}");
+        match Deployment::change(green, &format!("phase = '{to}'"), &expected).await? {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::TakenOver, "another controller took this switchover over")
+                .with_advice("look at that one's outcome and at `status`")),
         }
-        Ok(())
+    }
+
+    /// Ends a switchover.
+    ///
+    /// # Errors
+    /// `TakenOver` where another controller has it.
+    pub(crate) async fn end(green: &mut Session, controller: u64, status: Status) -> Result<()> {
+        let assignments = format!("status = '{}', phase = '', controller = 0", status.name());
+        let expected = format!("status = 'SWITCHOVER_IN_PROGRESS' AND controller = {controller}");
+        match Deployment::change(green, &assignments, &expected).await? {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::TakenOver, "another controller took this switchover over")
+                .with_advice("look at that one's outcome and at `status`")),
+        }
     }
 }

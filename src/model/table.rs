@@ -111,16 +111,18 @@ pub enum ColumnKind {
     Other,
 }
 
-/// A unique key over whole columns.
+/// A unique key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UniqueKey {
     /// `PRIMARY` or the index's name.
     pub name: String,
-    /// Indexes into [`Table::columns`].
+    /// Indexes into [`Table::columns`]; an expression has none.
     pub columns: Vec<usize>,
     /// Whether it can name a row: no nullable column, no column prefix, no expression.
     pub is_row_key: bool,
+    /// Whether the columns say all of it: no column prefix, no expression.
+    pub is_whole: bool,
 }
 
 impl Table {

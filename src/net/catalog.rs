@@ -68,7 +68,7 @@ async fn read(session: &mut Session, filter: &str) -> Result<Vec<Table>> {
         let Some(table) = tables.get_mut(&TableName::new(row.text(0), row.text(1))) else { continue };
         let name = row.text(2);
         if table.unique_keys.last().is_none_or(|key| key.name != name) {
-            table.unique_keys.push(UniqueKey { name, columns: Vec::new(), is_row_key: true });
+            table.unique_keys.push(UniqueKey { name, columns: Vec::new(), is_row_key: true, is_whole: true });
         }
         let column = row.text(3);
         let index = table.columns.iter().position(|other| row.bytes(3).is_some() && other.name == column);
@@ -76,6 +76,7 @@ async fn read(session: &mut Session, filter: &str) -> Result<Vec<Table>> {
         if let Some(key) = table.unique_keys.last_mut() {
             let names_rows = index.and_then(|index| table.columns.get(index)).is_some_and(|column| !column.is_nullable);
             key.is_row_key &= names_rows && !is_prefix;
+            key.is_whole &= index.is_some() && !is_prefix;
             key.columns.extend(index);
         }
     }

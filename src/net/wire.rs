@@ -31,6 +31,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 /// the driver's own stream copies each event, parses it and drops what it cannot parse.
 pub(crate) struct Wire {
     stream: Box<dyn Duplex>,
+    /// The longest wait for the next bytes.
+    silence_limit: Duration,
     /// Bytes read and not yet handed out.
     buffer: BytesMut,
     sequence: u8,
@@ -66,6 +68,7 @@ impl Wire {
         };
         let mut wire = Wire {
             stream,
+            silence_limit: Duration::from_secs(60),
             buffer: BytesMut::new(),
             sequence: 0,
             address: url.address(),
@@ -197,17 +200,30 @@ impl Wire {
             .at(|place| place.server = Some(self.address.clone()))
     }
 
+    /// Sets the longest wait for the next bytes (default 60 s).
+    pub(crate) fn limit_silence(&mut self, limit: Duration) {
+        self.silence_limit = limit;
+    }
+
     /// The next packet, joined where the server split it. Cancel-safe.
     ///
     /// # Errors
-    /// `Disconnected` where the connection ends, `Limit` where a packet is larger than any server writes.
+    /// `Disconnected` where the connection ends or goes silent, `Limit` where a packet is larger than any server writes.
     pub(crate) async fn packet(&mut self) -> Result<Bytes> {
         loop {
             if let Some((chunks, total)) = self.whole_packet()? {
                 return Ok(self.take_packet(chunks, total));
             }
             self.buffer.reserve(READ_BYTES);
-            if self.stream.read_buf(&mut self.buffer).await.map_err(|error| self.lost(error))? == 0 {
+            // Bounded for each read: a large packet may take its time as long as it moves.
+            let read = tokio::time::timeout(self.silence_limit, self.stream.read_buf(&mut self.buffer)).await;
+            let Ok(read) = read else {
+                let message = format!("nothing came for {} s", self.silence_limit.as_secs_f32());
+                return Err(
+                    Error::new(ErrorKind::Disconnected, message).at(|place| place.server = Some(self.address.clone()))
+                );
+            };
+            if read.map_err(|error| self.lost(error))? == 0 {
                 return Err(Error::new(ErrorKind::Disconnected, "the server closed the connection")
                     .at(|place| place.server = Some(self.address.clone())));
             }

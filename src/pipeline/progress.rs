@@ -1,6 +1,7 @@
 use std::time::Instant;
 
 use crate::apply::Checkpoint;
+use crate::error::ErrorKind;
 use crate::model::Coordinates;
 
 /// What the stream is doing.
@@ -20,6 +21,8 @@ pub enum State {
     Stopped,
     /// Stopped by an error that needs a person.
     Failed {
+        /// The error's kind.
+        kind: ErrorKind,
         /// The error's line.
         reason: String,
     },
@@ -40,7 +43,7 @@ impl State {
     /// The error's line, where there is one.
     pub fn reason(&self) -> Option<&str> {
         match self {
-            State::Retrying { reason } | State::Failed { reason } => Some(reason),
+            State::Retrying { reason } | State::Failed { reason, .. } => Some(reason),
             _ => None,
         }
     }

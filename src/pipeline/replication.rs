@@ -8,6 +8,7 @@ use super::progress::{Progress, State};
 use super::stages;
 use crate::apply::Applier;
 use crate::apply::checkpoint::{self, Checkpoint, Owner, Stream};
+use crate::checks::preflight;
 use crate::decode::{Decoder, DecoderOptions};
 use crate::deployment::{Deployment, Status};
 use crate::error::{Error, ErrorKind, Recovery, Result};
@@ -106,6 +107,7 @@ impl Replication {
                     .await?;
                 checkpoint::install(&mut green_session).await?;
                 let checkpoint = Checkpoint::start(blue.identity.clone(), position);
+                // Another engine may have begun meanwhile; then its checkpoint counts, as any on green does.
                 checkpoint::begin(&mut green_session, Stream::Forward, &checkpoint).await?;
             }
         }
@@ -130,7 +132,7 @@ impl Replication {
     /// Waits until green durably holds everything before `target`. Cancel-safe.
     ///
     /// # Errors
-    /// `State`, where the stream ends before.
+    /// The kind of the error that ended the stream before, or `State` where it was stopped.
     pub async fn reached(&self, target: &Position) -> Result<()> {
         let mut progress = self.progress.clone();
         let has_reached = |progress: &Progress| {
@@ -146,7 +148,7 @@ impl Replication {
         };
         match &progress.state {
             _ if has_reached(&progress) => Ok(()),
-            State::Failed { reason } => Err(Error::new(ErrorKind::State, format!("the stream failed: {reason}"))),
+            State::Failed { kind, reason } => Err(Error::new(*kind, format!("the stream failed: {reason}"))),
             _ => Err(Error::new(ErrorKind::State, "the stream was stopped before the position was reached")),
         }
     }
@@ -196,7 +198,9 @@ async fn drive(
         };
         if error.recovery() != Recovery::Retry {
             tracing::error!(%error, "replication stopped");
-            progress.send_modify(|progress| progress.state = State::Failed { reason: error.to_string() });
+            progress.send_modify(|progress| {
+                progress.state = State::Failed { kind: error.kind(), reason: error.to_string() }
+            });
             return Err(error);
         }
         tracing::warn!(%error, "replication is interrupted, and tried again");
@@ -261,34 +265,10 @@ async fn session(
 
 /// Blue's settings that replication cannot work with.
 fn check_source(blue: &Server, url: &ServerUrl) -> Result<()> {
-    let wrong = |message: &'static str, advice: &'static str| {
-        Err(Error::new(ErrorKind::Setting, message).with_advice(advice).at(|place| place.server = Some(url.address())))
-    };
-    if !blue.binlog.is_on {
-        return wrong("the binlog of blue is off", "start blue with log_bin");
+    match preflight::refusals("blue", blue).into_iter().next() {
+        None => Ok(()),
+        Some(error) => Err(error.at(|place| place.server = Some(url.address()))),
     }
-    if blue.server_id == 0 {
-        return wrong("blue has no server_id", "set server_id on blue to a number above 0");
-    }
-    if blue.binlog.format != "ROW" {
-        return wrong(
-            "binlog_format of blue is not ROW",
-            "SET GLOBAL binlog_format = ROW on blue, and end older sessions",
-        );
-    }
-    if blue.binlog.row_image != "FULL" {
-        return wrong(
-            "binlog_row_image of blue is not FULL",
-            "SET GLOBAL binlog_row_image = FULL on blue, and end older sessions",
-        );
-    }
-    if blue.binlog.row_value_options.contains("PARTIAL_JSON") {
-        return wrong(
-            "blue logs partial JSON",
-            "SET GLOBAL binlog_row_value_options = '' on blue, and end older sessions",
-        );
-    }
-    Ok(())
 }
 
 async fn check_deployment(green: &mut Session, config: &ReplicationConfig) -> Result<()> {

@@ -184,7 +184,7 @@ mod tests {
     }
 
     fn table(name: &str) -> Table {
-        let key = UniqueKey { name: "PRIMARY".into(), columns: vec![0], is_row_key: true };
+        let key = UniqueKey { name: "PRIMARY".into(), columns: vec![0], is_row_key: true, is_whole: true };
         Table {
             name: TableName::new("s", name),
             columns: vec![column("id"), column("n")],

@@ -10,7 +10,7 @@ pub struct TargetTable {
     pub columns: Vec<TargetColumn>,
     /// The columns that name a row; `None`: the table has no such key.
     pub row_key: Option<Vec<usize>>,
-    /// The columns of every unique key, the row key among them.
+    /// The columns of every unique key that consists of whole columns, the row key among them.
     pub unique_keys: Vec<Vec<usize>>,
 }
 
@@ -45,7 +45,7 @@ impl TargetTable {
             name: table.name,
             columns: table.columns.into_iter().map(|column| TargetColumn::new(column, flavor)).collect(),
             row_key,
-            unique_keys: table.unique_keys.into_iter().map(|key| key.columns).collect(),
+            unique_keys: table.unique_keys.into_iter().filter(|key| key.is_whole).map(|key| key.columns).collect(),
         }
     }
 }

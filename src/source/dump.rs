@@ -35,7 +35,6 @@ impl DumpRequest {
 /// stream has been told to stop, and that is an error here.
 pub struct Dump {
     wire: Wire,
-    silence_limit: Duration,
     is_failed: bool,
 }
 
@@ -70,7 +69,8 @@ impl Dump {
             }
         }
         let silence_limit = request.heartbeat.saturating_mul(4).saturating_add(Duration::from_secs(5));
-        Ok(Dump { wire, silence_limit, is_failed: false })
+        wire.limit_silence(silence_limit);
+        Ok(Dump { wire, is_failed: false })
     }
 
     /// The next event. Cancel-safe.
@@ -87,10 +87,7 @@ impl Dump {
     }
 
     async fn read(&mut self) -> Result<Frame> {
-        let mut packet = tokio::time::timeout(self.silence_limit, self.wire.packet()).await.map_err(|_| {
-            let seconds = self.silence_limit.as_secs();
-            Error::new(ErrorKind::Disconnected, format!("no event and no heartbeat for {seconds} s"))
-        })??;
+        let mut packet = self.wire.packet().await?;
         match packet.first() {
             Some(0x00) => {
                 packet.advance(1);

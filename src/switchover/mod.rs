@@ -11,8 +11,9 @@
 //! 2. Blue and green never take writes at once: green becomes writable only after blue was seen to be read-only and its
 //!    log to stand still.
 //! 3. No acknowledged write is lost: green holds all of blue's log up to its frozen head before it is promoted.
-//! 4. The switch happens at most once: one controller moves the record from `AVAILABLE`, and each phase is a change of
-//!    that record. Whoever finds a record in the middle finishes or undoes it.
+//! 4. The switch happens at most once: one controller moves the record from `AVAILABLE` and puts its token there; each
+//!    phase is a change of that record, made only by who holds the token and only from the phase before. Whoever finds
+//!    a record in the middle takes the token over and finishes or undoes it; the former holder cannot go on.
 //! 5. Unknown is no: a guardrail whose fact cannot be read blocks.
 //!
 //! Must not know: decode, the pipeline. What it needs of a running stream is the trait `Engine`.

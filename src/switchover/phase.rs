@@ -8,13 +8,14 @@ pub enum Phase {
     Preparing,
     /// Blue may be read-only.
     Fencing,
+    /// It is being undone: no promotion can follow any more, and blue may still be read-only.
+    Undoing,
     /// The point of no return: green may be writable, so blue must not become so any more.
     Promoting,
 }
 
 /// What to do with a switchover that was found in the middle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
 pub(super) enum Resume {
     /// Make blue writable again and start over.
     Undo,
@@ -23,37 +24,43 @@ pub(super) enum Resume {
 }
 
 impl Phase {
-    const ALL: [Phase; 3] = [Phase::Preparing, Phase::Fencing, Phase::Promoting];
+    const ALL: [Phase; 4] = [Phase::Preparing, Phase::Fencing, Phase::Undoing, Phase::Promoting];
 
-    /// The name in the journal.
+    /// The name in the journal. A record that was just taken has the first phase.
     pub fn name(self) -> &'static str {
         match self {
-            Phase::Preparing => "preparing",
+            Phase::Preparing => "",
             Phase::Fencing => "fencing",
+            Phase::Undoing => "undoing",
             Phase::Promoting => "promoting",
         }
     }
 
-    /// The phase of a journal's name; a record that was taken and has no phase yet is at its start.
+    /// The phase of a journal's name.
     pub(super) fn parse(name: &str) -> Option<Phase> {
-        if name.is_empty() {
-            return Some(Phase::Preparing);
-        }
         Phase::ALL.into_iter().find(|phase| phase.name() == name)
     }
 
     /// What a crash in this phase asks for (invariant 1 of the module).
     pub(super) fn resume(self) -> Resume {
         match self {
-            Phase::Preparing | Phase::Fencing => Resume::Undo,
+            Phase::Preparing | Phase::Fencing | Phase::Undoing => Resume::Undo,
             Phase::Promoting => Resume::Finish,
         }
+    }
+
+    /// Whether blue may have been fenced when the journal says this.
+    pub(super) fn may_be_fenced(self) -> bool {
+        self >= Phase::Fencing
     }
 }
 
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(match self {
+            Phase::Preparing => "preparing",
+            other => other.name(),
+        })
     }
 }
 
@@ -66,9 +73,8 @@ mod tests {
     fn a_crash_is_undone_before_the_point_of_no_return_and_finished_after() {
         for phase in Phase::ALL {
             assert_eq!(Phase::parse(phase.name()), Some(phase));
-            assert_eq!(phase.resume() == Resume::Finish, phase >= Phase::Promoting);
+            assert_eq!(phase.resume() == Resume::Finish, phase == Phase::Promoting);
         }
-        assert_eq!(Phase::parse(""), Some(Phase::Preparing));
         assert_eq!(Phase::parse("elsewhere"), None);
     }
 }

@@ -28,6 +28,8 @@ pub struct Report {
     pub downtime: Downtime,
     /// Where blue's log ended and where green's begins as production.
     pub position_map: PositionMap,
+    /// What is left for a person, whatever the outcome.
+    pub notes: Vec<String>,
     /// The guardrails as they were measured last.
     pub guardrails: Vec<Check>,
     /// The members and their names.

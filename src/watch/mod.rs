@@ -17,7 +17,7 @@ use crate::apply::checkpoint::{self, Checkpoint, Owner};
 use crate::checks::{Check, Verdict};
 use crate::decode::{Decoded, Decoder, DecoderOptions};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Change, ChangeKind, Position, TableName, Transaction};
+use crate::model::{Change, ChangeKind, Coordinates, Position, TableName, Transaction};
 use crate::net::{Server, ServerUrl, Session, text_literal};
 use crate::source::{self, Dump, DumpRequest};
 
@@ -96,9 +96,11 @@ pub(crate) fn judge(writes: &Result<Vec<ForeignWrite>>) -> Check {
     }
 }
 
-/// One foreign transaction.
+/// One foreign transaction, without its rows.
 struct Foreign {
-    transaction: Transaction,
+    end: Coordinates,
+    gtid: Option<String>,
+    committed_at_micros: u64,
     writes: Vec<ForeignWrite>,
 }
 
@@ -128,7 +130,12 @@ async fn read_until(
                 }
                 let writes = foreign(&transaction);
                 if !writes.is_empty() {
-                    found.push(Foreign { transaction, writes });
+                    found.push(Foreign {
+                        end: transaction.end,
+                        gtid: transaction.gtid.as_ref().map(ToString::to_string),
+                        committed_at_micros: transaction.committed_at_micros,
+                        writes,
+                    });
                 }
             }
             Some(Decoded::Advanced(coordinates)) => position.coordinates = coordinates,
@@ -190,21 +197,21 @@ async fn keep(session: &mut Session, owner: Owner, start: &Checkpoint, found: &[
         session.run("ROLLBACK").await?;
         return Err(Error::new(ErrorKind::TakenOver, "another engine scans green's log"));
     }
-    for Foreign { transaction, writes } in found {
-        for write in writes {
+    for foreign in found {
+        for write in &foreign.writes {
             let text = |text: Option<&str>| text.map_or("NULL".into(), text_literal);
             session
                 .run(&format!(
                     "INSERT INTO bluegreen.foreign_write SET file = {}, `offset` = {}, gtid = {}, table_schema = {}, \
                      table_name = {}, kind = {}, row_count = {}, committed_at_micros = {}",
-                    text_literal(&transaction.end.file),
-                    transaction.end.offset,
-                    text(transaction.gtid.as_ref().map(ToString::to_string).as_deref()),
+                    text_literal(&foreign.end.file),
+                    foreign.end.offset,
+                    text(foreign.gtid.as_deref()),
                     text(write.table.as_ref().map(|table| table.schema.as_str())),
                     text(write.table.as_ref().map(|table| table.table.as_str())),
                     text_literal(&write.kind),
                     write.row_count,
-                    transaction.committed_at_micros,
+                    foreign.committed_at_micros,
                 ))
                 .await?;
         }
