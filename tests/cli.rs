@@ -2,9 +2,13 @@
 //! nothing changed on either server.
 #![cfg(feature = "cli")]
 
+use std::io::Read;
+use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use bluegreen::sandbox::{Kind, Server};
+use mysql_async::prelude::Queryable;
 use serde_json::Value;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -297,5 +301,213 @@ async fn answers_that_are_no() -> Outcome {
     let document: Value = serde_json::from_slice(&status.stdout)?;
     assert_eq!(document["replication"]["lag"]["bytes"], Value::Null);
     assert_eq!(document["guardrails"][0]["verdict"], "unknown");
+    Ok(())
+}
+
+/// A process of the binary that is killed when the test ends early.
+struct Running(std::process::Child);
+
+impl Running {
+    fn start(command: &mut Command) -> Running {
+        Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts"))
+    }
+
+    /// SIGTERM, and the exit status, which has to come within 5 s.
+    fn terminate(mut self) -> (Option<i32>, String) {
+        let pid = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        let deadline = Instant::now() + Duration::from_secs(5);
+        let status = loop {
+            match self.0.try_wait().expect("the process can be asked") {
+                Some(status) => break status,
+                None if Instant::now() > deadline => panic!("no end within 5 s of SIGTERM"),
+                None => std::thread::sleep(Duration::from_millis(20)),
+            }
+        };
+        let mut text = String::new();
+        for mut pipe in [
+            self.0.stdout.take().map(|pipe| Box::new(pipe) as Box<dyn Read>),
+            self.0.stderr.take().map(|pipe| Box::new(pipe) as Box<dyn Read>),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            pipe.read_to_string(&mut text).expect("the output is text");
+        }
+        (status.code(), text)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until the statement answers `expected`.
+async fn until(server: &Server, statement: &str, expected: &str) -> Outcome {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let answer = server.sql(statement).await?;
+        if answer == expected {
+            return Ok(());
+        }
+        assert!(Instant::now() < deadline, "{statement}: {answer}, not {expected}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicate_stops_when_it_is_told_to() -> Outcome {
+    let blue = Box::pin(Server::builder(Kind::MySql97).start()).await?;
+    let green = Box::pin(Server::builder(Kind::MySql97).start()).await?;
+    for server in [&blue, &green] {
+        server.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY)").await?;
+    }
+    let (blue_url, green_url) = (blue.url(), green.url());
+    let arguments = ["replicate", "--from", "current", "--blue", &blue_url, "--green", &green_url];
+    let replicate = Running::start(&mut bluegreen(&arguments));
+    until(&green, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'bluegreen'", "1").await?;
+    blue.sql("INSERT INTO shop.t VALUES (1)").await?;
+    until(&green, "SELECT COUNT(*) FROM shop.t", "1").await?;
+    let (status, text) = replicate.terminate();
+    assert_eq!(status, Some(0), "{text}");
+    assert!(!text.contains('\u{1b}') && !text.contains('\r'), "control characters: {text:?}");
+    // It goes on where it ended, to a position and no further.
+    blue.sql("INSERT INTO shop.t VALUES (2)").await?;
+    let head = blue.sql("SHOW BINARY LOG STATUS").await?;
+    let mut head = head.split('\t');
+    let until = format!("file:{}:{}", head.next().unwrap_or_default(), head.next().unwrap_or_default());
+    blue.sql("INSERT INTO shop.t VALUES (3)").await?;
+    let arguments = ["replicate", "--json", "--until", &until, "--blue", &blue_url, "--green", &green_url];
+    let output = run(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        serde_json::from_str::<Value>(line)?;
+    }
+    assert_eq!(green.sql("SELECT COUNT(*) FROM shop.t WHERE id <= 2").await?, "2");
+    Ok(())
+}
+
+/// A deployment of two servers that are built and described by a file.
+struct Deployment {
+    blue: Server,
+    green: Server,
+    folder: tempfile::TempDir,
+    /// The endpoint's ports.
+    production: u16,
+    old: u16,
+}
+
+impl Deployment {
+    async fn create() -> Result<Deployment, Box<dyn std::error::Error>> {
+        let blue = Box::pin(Server::builder(Kind::MariaDb1011).start()).await?;
+        let green = Box::pin(Server::builder(Kind::MariaDb1011).start()).await?;
+        blue.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY); INSERT INTO shop.t VALUES (1)")
+            .await?;
+        let free = || -> std::io::Result<u16> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
+        let deployment = Deployment { blue, green, folder: tempfile::tempdir()?, production: free()?, old: free()? };
+        std::fs::write(
+            deployment.folder.path().join("bluegreen.toml"),
+            format!(
+                "name = \"mydb1\"\n[blue]\nurl = \"{}\"\n[green]\nurl = \"{}\"\n[control]\nsocket = \"c.sock\"\n\
+                 [endpoint]\nkind = \"builtin\"\nlisten = \"127.0.0.1:{}\"\nold = \"127.0.0.1:{}\"\n",
+                deployment.blue.url(),
+                deployment.green.url(),
+                deployment.production,
+                deployment.old
+            ),
+        )?;
+        assert_eq!(deployment.verb(&["create"]).status.code(), Some(0));
+        Ok(deployment)
+    }
+
+    fn config(&self) -> String {
+        self.folder.path().join("bluegreen.toml").display().to_string()
+    }
+
+    fn verb(&self, verb: &[&str]) -> Output {
+        run(&[verb, &["--json", "--config", &self.config()]].concat())
+    }
+
+    async fn start_service(&self) -> Running {
+        let service = Running::start(&mut bluegreen(&["run", "--config", &self.config()]));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while std::net::TcpStream::connect(("127.0.0.1", self.old)).is_err() {
+            assert!(Instant::now() < deadline, "the service does not listen");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        service
+    }
+
+    /// The ports of the servers that the two addresses lead to.
+    async fn behind(&self) -> mysql_async::Result<(u16, u16)> {
+        let mut ports = [0; 2];
+        for (seen, port) in ports.iter_mut().zip([self.production, self.old]) {
+            let options = mysql_async::OptsBuilder::default().ip_or_hostname("127.0.0.1").tcp_port(port);
+            let mut open = mysql_async::Conn::new(options.user(Some("root")).prefer_socket(false)).await?;
+            *seen = open.query_first::<u16, _>("SELECT @@port").await?.unwrap_or_default();
+            open.disconnect().await?;
+        }
+        Ok(ports.into())
+    }
+}
+
+/// The service answers the other verbs, owns the endpoint, and leads it to green.
+#[tokio::test(flavor = "multi_thread")]
+async fn run_switches_its_endpoint_over() -> Outcome {
+    let deployment = Deployment::create().await?;
+    let Deployment { blue, green, .. } = &deployment;
+    let service = deployment.start_service().await;
+    // A second one would fight with the first.
+    refused(&["run", "--config", &deployment.config()], 3, &["another process", "c.sock"]);
+    assert_eq!(deployment.behind().await?, (blue.port(), green.port()));
+    blue.sql("INSERT INTO shop.t VALUES (2)").await?;
+    until(green, "SELECT COUNT(*) FROM shop.t", "2").await?;
+    let status: Value = serde_json::from_slice(&deployment.verb(&["status"]).stdout)?;
+    assert_eq!(status["replication"]["state"], "replicating", "{status}");
+
+    // A refusal leaves everything running.
+    blue.sql("SET GLOBAL binlog_row_image = MINIMAL").await?;
+    assert_eq!(deployment.verb(&["switchover", "--dry-run"]).status.code(), Some(1));
+    let unchanged = deployment.verb(&["switchover"]);
+    assert_eq!(unchanged.status.code(), Some(1), "{}", String::from_utf8_lossy(&unchanged.stderr));
+    blue.sql("SET GLOBAL binlog_row_image = FULL").await?;
+    assert_eq!(deployment.behind().await?, (blue.port(), green.port()));
+
+    let switched = deployment.verb(&["switchover"]);
+    assert_eq!(switched.status.code(), Some(0), "{}", String::from_utf8_lossy(&switched.stdout));
+    let report: Value = serde_json::from_slice(&switched.stdout)?;
+    assert_eq!(report["outcome"], "completed");
+    assert_eq!(deployment.behind().await?, (green.port(), blue.port()));
+    let (status, text) = service.terminate();
+    assert_eq!(status, Some(0), "{text}");
+    assert!(!deployment.folder.path().join("c.sock").exists());
+
+    // The next one reads from the record who is production.
+    let service = deployment.start_service().await;
+    assert_eq!(deployment.behind().await?, (green.port(), blue.port()));
+    assert_eq!(service.terminate().0, Some(0));
+    Ok(())
+}
+
+/// A switchover by a process that does not know of the service: the record tells the service.
+#[tokio::test(flavor = "multi_thread")]
+async fn run_follows_a_switchover_that_it_did_not_make() -> Outcome {
+    let deployment = Deployment::create().await?;
+    let Deployment { blue, green, .. } = &deployment;
+    let service = deployment.start_service().await;
+    let (blue_url, green_url) = (blue.url(), green.url());
+    let switched = run(&["switchover", "--blue", &blue_url, "--green", &green_url]);
+    assert_eq!(switched.status.code(), Some(0), "{}", String::from_utf8_lossy(&switched.stdout));
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while deployment.behind().await.ok() != Some((green.port(), blue.port())) {
+        assert!(Instant::now() < deadline, "the endpoint still leads to the old production");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let (status, text) = service.terminate();
+    assert_eq!(status, Some(0), "{text}");
     Ok(())
 }

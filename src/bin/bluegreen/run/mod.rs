@@ -32,6 +32,8 @@ use crate::switchover;
 
 /// How often the record is looked at while no stream runs.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long reading the record may take.
+const READ_LIMIT: Duration = Duration::from_secs(2);
 /// How often green's log is read for foreign writes.
 const WATCH: Duration = Duration::from_secs(30);
 
@@ -152,21 +154,30 @@ impl Service {
         Ok(())
     }
 
-    /// Invariant 1: what the record says while no stream of this process runs.
+    /// Invariant 1: what the record says. An idle stream does not notice that another controller took it over, so the
+    /// record is asked while it runs, too.
     async fn look(&mut self) {
-        let Stream::Absent { error, is_switching } = &mut self.stream else { return };
-        let is_transient = error.recovery() == Recovery::Retry;
-        // Green may be restarting; it is asked again.
-        let Ok(Some(deployment)) = Deployment::of(&self.green).await else { return };
-        match deployment.status {
-            Status::SwitchoverInProgress => {
-                *is_switching = true;
+        if matches!(self.stream, Stream::Over) {
+            return;
+        }
+        // Green may be restarting; it is asked again, and must not hold up a stop.
+        let Ok(Ok(Some(deployment))) = tokio::time::timeout(READ_LIMIT, Deployment::of(&self.green)).await else {
+            return;
+        };
+        match (deployment.status, &mut self.stream) {
+            (Status::SwitchoverInProgress, stream) => {
+                if let Stream::Absent { is_switching, .. } = stream {
+                    *is_switching = true;
+                }
                 if matches!(deployment.phase.as_str(), "fencing" | "promoting") {
                     self.hold().await;
                 }
             }
-            Status::SwitchoverCompleted => self.lead_to_green().await,
-            Status::Available if *is_switching || is_transient => {
+            (Status::SwitchoverCompleted, _) => self.lead_to_green().await,
+            (Status::Available, Stream::Running(_)) => self.routes.release().await,
+            (Status::Available, Stream::Absent { error, is_switching })
+                if *is_switching || error.recovery() == Recovery::Retry =>
+            {
                 self.routes.release().await;
                 self.replicate_again().await;
             }
@@ -185,7 +196,11 @@ impl Service {
         if let Err(error) = self.routes.switch().await {
             tracing::warn!(%error, "the endpoint's switch");
         }
-        self.stream = Stream::Over;
+        if let Stream::Running(replication) = std::mem::replace(&mut self.stream, Stream::Over)
+            && let Err(error) = replication.stop().await
+        {
+            tracing::debug!(%error, "the stream had ended");
+        }
         self.say("switched_over", &self.production());
     }
 
