@@ -179,29 +179,72 @@ async fn a_second_engine_takes_over() {
     pair.assert_same().await;
 }
 
+/// An idle engine notices too that another one took its stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_engine_notices_that_it_was_replaced() {
+    let pair = Pair::start(Kind::MariaDb1011, Kind::MariaDb1011).await;
+    load::schema(&pair.blue).await;
+    pair.create().await;
+    let mut first = pair.replicate().await;
+    let second = pair.replicate().await;
+    let ended =
+        tokio::time::timeout(Duration::from_secs(20), first.finished()).await.expect("the first engine goes on");
+    assert_eq!(ended.unwrap_err().kind(), ErrorKind::TakenOver);
+    second.stop().await.unwrap();
+}
+
+/// Definitions that the log does not tell apart are compared before anything is applied.
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_that_differ_are_refused() {
+    let pair = Pair::start(Kind::MySql56, Kind::MySql97).await;
+    for (server, member, fraction) in [(&pair.blue, "'a','b'", 6), (&pair.green, "'b','a'", 0)] {
+        server.sql("CREATE DATABASE d").await.unwrap();
+        server.sql(&format!("CREATE TABLE d.time (id INT PRIMARY KEY, at DATETIME({fraction}))")).await.unwrap();
+        server.sql(&format!("CREATE TABLE d.member (id INT PRIMARY KEY, m ENUM({member}))")).await.unwrap();
+    }
+    let error =
+        |config| async { bluegreen::pipeline::Replication::start(config).await.unwrap().finished().await.unwrap_err() };
+    let from = || pair.config().from(Some(bluegreen::model::StartPosition::Current));
+    let first = error(from()).await;
+    assert_eq!((first.kind(), first.place().unwrap().table.as_deref()), (ErrorKind::Unsupported, Some("d.member")));
+    pair.green.sql("DROP TABLE d.member").await.unwrap();
+    let second = error(from()).await;
+    assert_eq!(second.place().unwrap().table.as_deref(), Some("d.time"));
+}
+
 /// Somebody else wrote on green: blue wins, and it is counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_foreign_write_is_overwritten_and_counted() {
     let pair = Pair::start(Kind::MySql97, Kind::MySql97).await;
     load::schema(&pair.blue).await;
+    // Of this key one part is an expression: what stands in the other names no row.
+    pair.blue
+        .sql("CREATE TABLE shop.part (id INT PRIMARY KEY, t INT, e VARCHAR(9), UNIQUE KEY (t, (LOWER(e)))) ENGINE = InnoDB")
+        .await
+        .unwrap();
+    pair.blue.sql("INSERT INTO shop.part VALUES (1, 7, 'a'), (2, 7, 'b'), (3, 7, 'c')").await.unwrap();
     pair.create().await;
+    pair.green.sql("DELETE FROM shop.part WHERE id = 1").await.unwrap();
     pair.green.sql("INSERT INTO shop.seat VALUES (900, 'taken')").await.unwrap();
     pair.green.sql("DELETE FROM shop.seat WHERE id = 1").await.unwrap();
     pair.green.sql("DELETE FROM shop.seat WHERE id = 2").await.unwrap();
     let writes = bluegreen::watch::scan(&pair.green_url(), false).await.unwrap();
-    assert_eq!(writes.iter().map(|write| write.row_count).sum::<u64>(), 3);
+    assert_eq!(writes.iter().map(|write| write.row_count).sum::<u64>(), 4);
     let replication = pair.replicate().await;
     // A unique value that a foreign row holds; a row that is missing; a row that is missing and goes.
     pair.blue.sql("UPDATE shop.seat SET owner = 'taken' WHERE id = 7").await.unwrap();
     pair.blue.sql("UPDATE shop.seat SET owner = 'back' WHERE id = 1").await.unwrap();
     pair.blue.sql("DELETE FROM shop.seat WHERE id = 2").await.unwrap();
+    pair.blue.sql("UPDATE shop.part SET e = 'z' WHERE id = 1").await.unwrap();
     pair.level(&replication).await;
-    assert_eq!(replication.progress().borrow().conflicts, 3);
+    assert_eq!(replication.progress().borrow().conflicts, 4);
+    let kept = "SELECT conflicts FROM bluegreen.checkpoint WHERE stream = 'forward'";
+    assert_eq!(pair.green.sql(kept).await.unwrap(), "4");
     replication.stop().await.unwrap();
     pair.assert_same().await;
     // The journal does not forget.
-    assert_eq!(bluegreen::watch::scan(&pair.green_url(), true).await.unwrap().len(), 2);
-    assert_eq!(bluegreen::watch::scan(&pair.green_url(), true).await.unwrap().len(), 2);
+    assert_eq!(bluegreen::watch::scan(&pair.green_url(), true).await.unwrap().len(), 3);
+    assert_eq!(bluegreen::watch::scan(&pair.green_url(), true).await.unwrap().len(), 3);
 }
 
 /// What is not handled stops the stream with its place; everything before it is on green.

@@ -222,3 +222,36 @@ async fn a_crash_after_the_point_of_no_return_is_finished() {
     let status = pair.green.sql("SELECT status FROM bluegreen.deployment").await.unwrap();
     assert_eq!(status, "SWITCHOVER_COMPLETED");
 }
+
+/// Two controllers at once: one server takes writes at any time, and at most one controller says that it switched.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_controllers_at_once() {
+    let pair = built(Kind::MySql97).await;
+    let (done, mut watching) = tokio::sync::watch::channel(false);
+    let watch = async {
+        let mut both = 0;
+        while !*watching.borrow_and_update() {
+            // Green first: blue may become writable again between the two looks, green only once.
+            let green = is_writable(&pair.green).await;
+            both += u32::from(green && is_writable(&pair.blue).await);
+        }
+        both
+    };
+    let config = config(&pair);
+    let routing = NoRouting::new();
+    let controllers = async {
+        let outcomes = tokio::join!(Box::pin(switch_over(&config, &routing)), Box::pin(switch_over(&config, &routing)));
+        done.send(true).unwrap();
+        [outcomes.0, outcomes.1].map(|report| report.map(|report| report.outcome))
+    };
+    let (both, outcomes) = tokio::join!(watch, controllers);
+    assert_eq!(both, 0, "both took writes; {outcomes:?}");
+    let completed = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Outcome::Completed))).count();
+    assert!(completed <= 1, "{outcomes:?}");
+    // Whatever became of the two, the next call settles it.
+    if completed == 0 {
+        let report = Box::pin(switch_over(&config, &routing)).await.unwrap();
+        assert_eq!(report.outcome, Outcome::Completed, "{:?} after {outcomes:?}", report.reason);
+    }
+    assert!(is_writable(&pair.green).await && !is_writable(&pair.blue).await);
+}

@@ -144,6 +144,12 @@ pub(crate) async fn claim(session: &mut Session, stream: Stream, owner: Owner) -
     parse(&row).map(Some)
 }
 
+/// Whether the stream is still `owner`'s.
+pub(crate) async fn is_owned(session: &mut Session, stream: Stream, owner: Owner) -> Result<bool> {
+    let select = format!("SELECT owner FROM bluegreen.checkpoint WHERE stream = '{}'", stream.name());
+    Ok(session.first(&select).await?.and_then(|row| row.number(0)) == Some(owner.0))
+}
+
 /// The statement that advances the checkpoint. It matches no row once another engine has claimed the stream.
 pub(crate) fn advance(stream: Stream, owner: Owner, checkpoint: &Checkpoint) -> String {
     format!(

@@ -83,6 +83,17 @@ impl Applier {
         &mut self.session
     }
 
+    /// Asks whether the stream is still this engine's. An idle one would not find out by its commits.
+    ///
+    /// # Errors
+    /// `TakenOver` where it is not.
+    pub(crate) async fn check_owner(&mut self) -> Result<()> {
+        match checkpoint::is_owned(&mut self.session, self.stream, self.owner).await? {
+            true => Ok(()),
+            false => Err(taken_over()),
+        }
+    }
+
     /// Applies a group and commits it with its checkpoint. Deadlocks are tried again as a whole.
     ///
     /// # Errors

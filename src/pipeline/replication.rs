@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use crate::checks::preflight;
 use crate::decode::{Decoder, DecoderOptions};
 use crate::deployment::{Deployment, Status};
 use crate::error::{Error, ErrorKind, Recovery, Result};
-use crate::model::{Coordinates, Flavor, GtidPosition, Position, StartPosition};
+use crate::model::{Coordinates, Flavor, GtidPosition, Position, StartPosition, Table, TableName};
 use crate::net::{self, Server, ServerUrl, Session};
-use crate::plan::Planner;
+use crate::plan::{self, Planner};
 use crate::source::{self, Dump, DumpRequest};
 
 /// What to replicate.
@@ -238,8 +239,9 @@ async fn session(
     let blue = Server::probe(&mut blue_session).await?;
     check_source(&blue, &config.blue)?;
     check_checkpoint(&mut blue_session, &blue, applier.checkpoint()).await?;
-    blue_session.close().await;
     let tables = net::tables(&mut green_session).await?;
+    compare_tables(&net::tables(&mut blue_session).await?, &tables)?;
+    blue_session.close().await;
     green_session.close().await;
     let position = applier.checkpoint().position.clone();
     let mut request = DumpRequest::new(position.clone(), config.server_id);
@@ -269,6 +271,14 @@ fn check_source(blue: &Server, url: &ServerUrl) -> Result<()> {
         None => Ok(()),
         Some(error) => Err(error.at(|place| place.server = Some(url.address()))),
     }
+}
+
+/// Tables that both servers have must be alike. What only one has is found out by its first change.
+fn compare_tables(blue: &[Table], green: &[Table]) -> Result<()> {
+    let green: HashMap<&TableName, &Table> = green.iter().map(|table| (&table.name, table)).collect();
+    blue.iter()
+        .filter_map(|table| Some((table, green.get(&table.name)?)))
+        .try_for_each(|(blue, green)| plan::compare(blue, green))
 }
 
 async fn check_deployment(green: &mut Session, config: &ReplicationConfig) -> Result<()> {

@@ -1,4 +1,4 @@
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -21,6 +21,9 @@ const TRANSACTION_BYTES: u32 = 32 << 20;
 const GROUP_OPS: usize = 5_000;
 /// … or so many bytes of events.
 const GROUP_BYTES: u64 = 8 << 20;
+
+/// How long the applier is idle before it asks whether the stream is still its own.
+const OWNER_CHECK: Duration = Duration::from_secs(2);
 
 /// Runs all stages until an error, or until `stop` turns true: `Ok` then, at a commit boundary.
 pub(super) async fn run(
@@ -149,11 +152,16 @@ async fn apply(
     stop: &mut watch::Receiver<bool>,
 ) -> Result<()> {
     loop {
-        let group = tokio::select! {
+        let turn = tokio::select! {
             biased;
             // An error means that whoever could ask to stop is gone, which asks for the same.
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
-            group = groups.recv() => group,
+            group = groups.recv() => Some(group),
+            () = tokio::time::sleep(OWNER_CHECK) => None,
+        };
+        let Some(group) = turn else {
+            applier.check_owner().await?;
+            continue;
         };
         let group = group.ok_or_else(|| Error::internal("the planning stage ended without a reason"))??;
         let applied = applier.apply(&group).await?;

@@ -14,6 +14,7 @@ mod op;
 mod planner;
 mod target;
 
+pub use mapping::compare;
 pub use op::{Group, Op, RowOp};
 pub use planner::Planner;
 pub use target::{TargetColumn, TargetTable};
