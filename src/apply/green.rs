@@ -14,12 +14,11 @@ const SCRIPT_BYTES: usize = 1 << 20;
 
 /// What a commit did.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Applied {
+pub(crate) struct Applied {
     /// The checkpoint, now durable.
-    pub checkpoint: Checkpoint,
+    pub(crate) checkpoint: Checkpoint,
     /// Row operations that met a green that was not as blue had been, and were carried out all the same.
-    pub conflicts: u64,
+    pub(crate) conflicts: u64,
 }
 
 /// Writes groups to green, each in one transaction together with its checkpoint.
@@ -157,8 +156,8 @@ impl Applier {
     /// All statements in as few round trips as they fit in; every one must match the rows that it speaks of.
     async fn fast(&mut self, statements: &[Statement], next: &Checkpoint) -> Result<Fast> {
         let opening = [
-            Statement { sql: "BEGIN".into(), expected: None, op_count: 0 },
-            Statement { sql: checkpoint::advance(self.stream, self.owner, next), expected: Some(1), op_count: 0 },
+            Statement { sql: "BEGIN".into(), expected: None },
+            Statement { sql: checkpoint::advance(self.stream, self.owner, next), expected: Some(1) },
         ];
         for (index, script) in self.scripts(&opening, statements)?.iter().enumerate() {
             match self.session.run_all(&script.sql, script.expected.len()).await {

@@ -18,6 +18,4 @@ mod literal;
 mod statement;
 
 pub use checkpoint::{Checkpoint, Stream};
-pub use green::Applied;
-
 pub(crate) use green::Applier;

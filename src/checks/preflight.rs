@@ -74,7 +74,7 @@ pub fn blue(server: &Server) -> Vec<Check> {
 pub(crate) fn refusals(role: &str, server: &Server) -> Vec<Error> {
     let unmet = LOG.iter().filter(|requirement| !(requirement.is_met)(server));
     let refusal = |requirement: &Requirement| {
-        Error::new(ErrorKind::Setting, format!("{role}: {}", (requirement.evidence)(server)))
+        Error::new(ErrorKind::Setting, format!("{} on {role}", (requirement.evidence)(server)))
             .with_advice(requirement.advice)
     };
     unmet.take(if server.binlog.is_on { LOG.len() } else { 1 }).map(refusal).collect()
@@ -141,26 +141,6 @@ fn names(blue: &Server, green: &Server) -> Check {
 mod tests {
     use super::*;
     use crate::model::{Flavor, ServerIdentity};
-    use crate::net::BinlogSettings;
-
-    fn server(id: u32, version: ServerVersion) -> Server {
-        Server {
-            version,
-            identity: ServerIdentity::new(format!("server {id}")),
-            server_id: id,
-            binlog: BinlogSettings {
-                is_on: true,
-                format: "ROW".into(),
-                row_image: "FULL".into(),
-                checksum: "CRC32".into(),
-                row_value_options: String::new(),
-                has_gtid: true,
-            },
-            is_read_only: false,
-            lower_case_table_names: 0,
-            max_allowed_packet: 1 << 26,
-        }
-    }
 
     const NEW: ServerVersion = ServerVersion::new(Flavor::MySql, 9, 7, 4);
     const OLD: ServerVersion = ServerVersion::new(Flavor::MySql, 5, 6, 24);
@@ -171,14 +151,14 @@ mod tests {
 
     #[test]
     fn a_good_pair_passes() {
-        let (a, b) = (server(1, OLD), server(2, NEW));
+        let (a, b) = (Server::sample(1, OLD), Server::sample(2, NEW));
         assert_eq!(failing(&blue(&a)), Vec::<&str>::new());
         assert_eq!(failing(&pair(&a, &b)), Vec::<&str>::new());
     }
 
     #[test]
     fn each_wrong_setting_is_named() {
-        let mut bad = server(0, NEW);
+        let mut bad = Server::sample(0, NEW);
         bad.binlog.is_on = false;
         bad.binlog.format = "MIXED".into();
         bad.binlog.row_image = "MINIMAL".into();
@@ -192,13 +172,13 @@ mod tests {
 
     #[test]
     fn a_pair_that_cannot_work_is_refused() {
-        let (a, mut b) = (server(1, NEW), server(1, OLD));
+        let (a, mut b) = (Server::sample(1, NEW), Server::sample(1, OLD));
         b.identity = ServerIdentity::new("other");
         b.binlog.is_on = false;
         b.lower_case_table_names = 1;
         assert_eq!(failing(&pair(&a, &b)), ["version", "distinct_servers", "green_log_bin", "lower_case_table_names"]);
         assert_eq!(failing(&pair(&a, &a)), ["distinct_servers"]);
-        let maria = server(2, ServerVersion::new(Flavor::MariaDb, 11, 8, 6));
+        let maria = Server::sample(2, ServerVersion::new(Flavor::MariaDb, 11, 8, 6));
         assert_eq!(failing(&pair(&a, &maria)), ["version"]);
     }
 }

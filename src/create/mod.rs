@@ -26,6 +26,7 @@
 mod copy;
 mod literal;
 mod preconditions;
+mod privileges;
 mod read_only;
 mod schema;
 mod snapshot;

@@ -1,4 +1,5 @@
 use super::preconditions::GreenFacts;
+use super::privileges;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Flavor;
 use crate::net::Session;
@@ -22,24 +23,9 @@ pub(super) fn explain(error: Error, facts: &GreenFacts) -> Error {
     if error.kind() != ErrorKind::ReadOnly {
         return error;
     }
-    let privileges = privileges(facts);
+    let privileges = privileges::passing_read_only(&facts.server);
     let privilege = privileges.first().copied().unwrap_or_default();
     Error::new(ErrorKind::Privilege, format!("the account cannot write on a read-only green: it lacks {privilege}"))
         .with_advice(format!("GRANT {privilege} ON *.* TO {}", facts.grants.account))
         .with_source(error)
-}
-
-/// Any of these lets an account write while `read_only` is on, the narrowest first.
-pub(super) fn privileges(facts: &GreenFacts) -> &'static [&'static str] {
-    let version = &facts.server.version;
-    if version.is_at_least(Flavor::MySql, (8, 0, 0)) {
-        &["CONNECTION_ADMIN", "SUPER"]
-    } else if version.is_at_least(Flavor::MariaDb, (10, 11, 0)) {
-        // SUPER no longer holds it.
-        &["READ_ONLY ADMIN"]
-    } else if version.is_at_least(Flavor::MariaDb, (10, 5, 2)) {
-        &["READ_ONLY ADMIN", "SUPER"]
-    } else {
-        &["SUPER"]
-    }
 }

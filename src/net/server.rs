@@ -114,6 +114,29 @@ impl Server {
     }
 }
 
+#[cfg(test)]
+impl Server {
+    /// A server that has everything as it should be.
+    pub(crate) fn sample(id: u32, version: ServerVersion) -> Server {
+        Server {
+            version,
+            identity: ServerIdentity::new(format!("server {id}")),
+            server_id: id,
+            binlog: BinlogSettings {
+                is_on: true,
+                format: "ROW".into(),
+                row_image: "FULL".into(),
+                checksum: "CRC32".into(),
+                row_value_options: String::new(),
+                has_gtid: true,
+            },
+            is_read_only: false,
+            lower_case_table_names: 0,
+            max_allowed_packet: 64 << 20,
+        }
+    }
+}
+
 async fn variables(session: &mut Session) -> Result<HashMap<String, String>> {
     // SHOW leaves out what a version does not have; @@ would be an error.
     let rows = session
