@@ -202,14 +202,14 @@ async fn tables_that_differ_are_refused() {
         server.sql(&format!("CREATE TABLE d.time (id INT PRIMARY KEY, at DATETIME({fraction}))")).await.unwrap();
         server.sql(&format!("CREATE TABLE d.member (id INT PRIMARY KEY, m ENUM({member}))")).await.unwrap();
     }
-    let error =
-        |config| async { bluegreen::pipeline::Replication::start(config).await.unwrap().finished().await.unwrap_err() };
+    let error = |config| async { bluegreen::pipeline::Replication::start(config).await.unwrap_err() };
     let from = || pair.config().from(Some(bluegreen::model::StartPosition::Current));
     let first = error(from()).await;
     assert_eq!((first.kind(), first.place().unwrap().table.as_deref()), (ErrorKind::Unsupported, Some("d.member")));
     pair.green.sql("DROP TABLE d.member").await.unwrap();
     let second = error(from()).await;
     assert_eq!(second.place().unwrap().table.as_deref(), Some("d.time"));
+    assert_eq!(pair.green.sql("SHOW DATABASES LIKE 'bluegreen'").await.unwrap(), "", "something was written");
 }
 
 /// Somebody else wrote on green: blue wins, and it is counted.

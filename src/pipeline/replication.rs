@@ -101,6 +101,8 @@ impl Replication {
             None => {
                 let position = first_position(&mut blue_session, &blue, config.from.as_ref()).await?;
                 source::check_start(&mut blue_session, &blue, &position).await?;
+                // `create` made green's tables from blue's. Whatever made these, nobody has compared them yet.
+                compare_tables(&net::tables(&mut blue_session).await?, &net::tables(&mut green_session).await?)?;
                 // Blue itself says whether the account may read its log, and this place in it, before green is written.
                 Dump::open(&config.blue, &blue, &DumpRequest::new(position.clone(), config.server_id))
                     .await?
@@ -239,9 +241,8 @@ async fn session(
     let blue = Server::probe(&mut blue_session).await?;
     check_source(&blue, &config.blue)?;
     check_checkpoint(&mut blue_session, &blue, applier.checkpoint()).await?;
-    let tables = net::tables(&mut green_session).await?;
-    compare_tables(&net::tables(&mut blue_session).await?, &tables)?;
     blue_session.close().await;
+    let tables = net::tables(&mut green_session).await?;
     green_session.close().await;
     let position = applier.checkpoint().position.clone();
     let mut request = DumpRequest::new(position.clone(), config.server_id);
