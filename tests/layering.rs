@@ -66,16 +66,17 @@ const MODULES: &[Module] = &[
         may_name: RUNTIME,
     },
     Module { name: "deployment", may_import: &["model", "error", "entropy", "net"], may_name: RUNTIME },
+    // Builds only where the preflight lets it: one table of settings for all.
     Module {
         name: "create",
-        may_import: &["model", "error", "net", "apply::checkpoint", "deployment"],
+        may_import: &["model", "error", "net", "apply::checkpoint", "checks", "deployment"],
         may_name: RUNTIME,
     },
     // Connections of applications, byte by byte: knows nothing of MySQL.
     Module { name: "endpoint", may_import: &[], may_name: RUNTIME },
     Module {
         name: "switchover",
-        may_import: &["model", "error", "net", "checks", "deployment", "endpoint"],
+        may_import: &["model", "error", "entropy", "net", "checks", "deployment", "endpoint"],
         may_name: RUNTIME,
     },
     Module {

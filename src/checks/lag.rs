@@ -103,6 +103,12 @@ fn bytes_between(from: &Coordinates, to: &Coordinates, logs: &[Coordinates]) -> 
     Some(bytes.checked_sub(from.offset)?.saturating_add(to.offset))
 }
 
+/// Whether green durably holds everything of blue before `head`; `false` too where the two cannot be compared.
+pub(crate) async fn is_level(green: &mut Session, head: &Position) -> Result<bool> {
+    let checkpoint = checkpoint::read(green, Stream::Forward).await?;
+    Ok(checkpoint.is_some_and(|checkpoint| checkpoint.position.covers(head) == Some(true)))
+}
+
 /// Measures the lag of green's forward stream.
 ///
 /// A server that does not answer gives [`Lag::Unknown`], never an error.

@@ -13,6 +13,7 @@
 //! What is done about a fact is decided elsewhere: this module knows nothing of a switchover.
 
 mod blockers;
+mod conflicts;
 mod consistency;
 mod lag;
 pub mod preflight;
@@ -22,11 +23,12 @@ use std::time::Instant;
 use serde::ser::SerializeStruct;
 
 pub(crate) use self::blockers::{no_long_transaction, no_prepared_transaction, no_running_ddl};
+pub(crate) use self::conflicts::no_conflicts;
 pub use self::consistency::{
     Difference, DifferenceKind, KeyValue, Unverified, Verification, VerifyConfig, VerifyProgress, verify,
 };
-pub(crate) use self::lag::measure as measure_lag;
 pub use self::lag::{Lag, LagProbe};
+pub(crate) use self::lag::{is_level, measure as measure_lag};
 
 /// The answer to a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]

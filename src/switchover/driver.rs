@@ -6,8 +6,7 @@ use super::fence::{self, Fence};
 use super::phase::Resume;
 use super::report::{Downtime, Member, Outcome, Point, PositionMap, Report};
 use super::{Engine, Phase, Routing, guardrail};
-use crate::apply::checkpoint::{self, Stream};
-use crate::checks::Check;
+use crate::checks::{self, Check};
 use crate::deployment::{Deployment, Status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Position;
@@ -176,8 +175,7 @@ async fn finish(
     let fence = Fence::of(&sides.blue);
     fence.close(&mut sides.blue_session, config.max_write_block).await?;
     let head = frozen_head(&sides.blue, &mut sides.blue_session, &fence).await?;
-    let checkpoint = checkpoint::read(&mut sides.green_session, Stream::Forward).await?;
-    let is_level = checkpoint.is_some_and(|checkpoint| checkpoint.position.covers(&head) == Some(true));
+    let is_level = checks::is_level(&mut sides.green_session, &head).await?;
     if !is_level && !sides.green.is_read_only {
         return Err(Error::new(ErrorKind::State, "blue and green both took writes after the point of no return")
             .with_advice("compare them with `verify`, and decide by hand which is production"));

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use super::Engine;
-use crate::apply::checkpoint::{self, Stream};
 use crate::checks::{self, Check, Lag, Verdict};
 use crate::deployment::{Deployment, Status};
 use crate::net::{Server, Session};
@@ -24,7 +23,7 @@ pub(super) async fn measure(
     let lag = checks::measure_lag(blue, blue_session, green_session).await;
     guardrails.push(replication(&lag));
     guardrails.push(self::lag(&lag, max_lag));
-    guardrails.push(no_conflicts(green_session).await);
+    guardrails.push(checks::no_conflicts(green_session).await);
     guardrails.push(engine.foreign_writes(record).await);
     guardrails.push(read_only(green));
     guardrails.push(checks::no_long_transaction(blue_session, LONG_TRANSACTION).await);
@@ -95,25 +94,6 @@ fn lag(lag: &Lag, max: Option<Duration>) -> Check {
             .with_advice("the switchover will first catch up, within its timeout"),
         (false, Some(_)) => Check::new(NAME, Verdict::Fail, evidence)
             .with_advice("wait until green has caught up, or lower the write rate on blue"),
-    }
-}
-
-/// What the applier itself met: it sees writes that left no trace in green's log.
-async fn no_conflicts(green: &mut Session) -> Check {
-    const NAME: &str = "no_conflicts";
-    match checkpoint::read(green, Stream::Forward).await {
-        Err(error) => Check::unknown(NAME, &error),
-        Ok(None) => {
-            Check::new(NAME, Verdict::Unknown, "green has no checkpoint").with_advice("build green with `create`")
-        }
-        Ok(Some(checkpoint)) if checkpoint.conflicts == 0 => {
-            Check::new(NAME, Verdict::Pass, "every change met the row that blue had changed")
-        }
-        Ok(Some(checkpoint)) => {
-            let evidence = format!("{} changes met a green that was not as blue had been", checkpoint.conflicts);
-            Check::new(NAME, Verdict::Fail, evidence)
-                .with_advice("compare with `verify`, then build green anew with `create`")
-        }
     }
 }
 
