@@ -7,6 +7,11 @@ pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
+/// A replica's number above 2³¹, where administrators put none of their own.
+pub(crate) fn replica_id() -> u32 {
+    (random() as u32) | 1 << 31
+}
+
 /// A UUID of version 4.
 pub(crate) fn uuid() -> String {
     let (a, b) = (random(), random());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::named;
 use super::privileges::{self, Grants, MONITOR, REPLICATION_CLIENT};
 use crate::checks::preflight;
-use crate::deployment::{Deployment, Status};
+use crate::deployment::{self, Deployment, Status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnKind, Flavor, Table};
 use crate::net::{NOT_SYSTEM, Row, Server, Session, schemas, tables};
@@ -55,12 +55,7 @@ pub(super) async fn look_at_blue(blue: &mut Session) -> Result<BlueFacts> {
     };
     // Without these the questions below fail; the missing privilege says more.
     if facts.server.binlog.is_on && facts.grants.has(REPLICATION_CLIENT) {
-        let statement = if facts.server.version.is_at_least(Flavor::MySql, (8, 2, 0)) {
-            "SHOW BINARY LOG STATUS"
-        } else {
-            "SHOW MASTER STATUS"
-        };
-        let status = blue.first(statement).await?;
+        let status = blue.first(facts.server.log_status()).await?;
         facts.is_log_filtered = status.is_some_and(|row| !row.text(2).is_empty() || !row.text(3).is_empty());
         if !privileges::needs_monitor(&facts.server) || facts.grants.has(MONITOR) {
             facts.hides_replicated = hides_replicated(blue, &facts.server).await?;
@@ -76,8 +71,11 @@ pub(super) async fn look_at_green(green: &mut Session) -> Result<GreenFacts> {
     let grants = privileges::read(green, &server).await?;
     // Without it the questions fail; the missing privilege says more.
     let can_select = grants.has(&["SELECT"]);
-    let (made, deployment) =
-        if can_select { (made(green).await?, Deployment::read(green).await?) } else { (Vec::new(), None) };
+    let (made, deployment) = if can_select {
+        (deployment::created_schemas(green).await?, Deployment::read(green).await?)
+    } else {
+        (Vec::new(), None)
+    };
     Ok(GreenFacts {
         address: green.address().to_owned(),
         grants,
@@ -89,16 +87,6 @@ pub(super) async fn look_at_green(green: &mut Session) -> Result<GreenFacts> {
         accounts: accounts(green).await,
         server,
     })
-}
-
-/// The schemas that a failed `create` noted.
-async fn made(green: &mut Session) -> Result<Vec<String>> {
-    match green.rows("SELECT name FROM bluegreen.created_schema").await {
-        Ok(rows) => Ok(rows.iter().map(|row| row.text(0)).collect()),
-        // Unknown schema, unknown table.
-        Err(error) if matches!(error.code(), Some(1049 | 1146)) => Ok(Vec::new()),
-        Err(error) => Err(error),
-    }
 }
 
 /// What blue has beside base tables; what the account may not see is not among it, which is why the privileges to see

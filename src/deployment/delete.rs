@@ -85,10 +85,12 @@ pub async fn delete(config: &DeleteConfig) -> Result<Deleted> {
     Ok(Deleted { name: deployment.name, status: deployment.status, dropped_schemas })
 }
 
-async fn created_schemas(green: &mut Session) -> Result<Vec<String>> {
+/// The schemas that `create` noted before it made them on green.
+pub(crate) async fn created_schemas(green: &mut Session) -> Result<Vec<String>> {
     match green.rows("SELECT name FROM bluegreen.created_schema").await {
         Ok(rows) => Ok(rows.iter().map(|row| row.text(0)).collect()),
-        Err(error) if error.code() == Some(1146) => Ok(Vec::new()),
+        // Unknown schema, unknown table.
+        Err(error) if matches!(error.code(), Some(1049 | 1146)) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
 }

@@ -11,6 +11,8 @@ mod delete;
 
 pub use delete::{DeleteConfig, Deleted, delete};
 
+pub(crate) use delete::created_schemas;
+
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::ServerIdentity;
 use crate::net::{ServerUrl, Session, text_literal};

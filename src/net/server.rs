@@ -81,12 +81,7 @@ impl Server {
     /// # Errors
     /// `Setting` where the binlog is off, `Privilege`.
     pub(crate) async fn head(&self, session: &mut Session) -> Result<Position> {
-        let statement = if self.version.is_at_least(Flavor::MySql, (8, 2, 0)) {
-            "SHOW BINARY LOG STATUS"
-        } else {
-            "SHOW MASTER STATUS"
-        };
-        let row = session.first(statement).await?.ok_or_else(|| {
+        let row = session.first(self.log_status()).await?.ok_or_else(|| {
             Error::new(ErrorKind::Setting, "the binlog is off")
                 .with_advice("start the server with log_bin")
                 .at(|place| place.server = Some(session.address().to_owned()))
@@ -102,6 +97,14 @@ impl Server {
         Ok(Position::new(coordinates, gtid))
     }
 
+    /// The statement that shows where the log ends and which schemas it leaves out.
+    pub(crate) fn log_status(&self) -> &'static str {
+        match self.version.is_at_least(Flavor::MySql, (8, 2, 0)) {
+            true => "SHOW BINARY LOG STATUS",
+            false => "SHOW MASTER STATUS",
+        }
+    }
+
     /// The server's log files, oldest first, with their sizes in bytes.
     pub(crate) async fn logs(&self, session: &mut Session) -> Result<Vec<Coordinates>> {
         let rows = session.rows("SHOW BINARY LOGS").await?;
@@ -111,6 +114,13 @@ impl Server {
     /// GTIDs in the server's own text.
     pub(crate) fn parse_gtid(&self, text: &str) -> Result<GtidPosition> {
         GtidPosition::parse(self.version.flavor, text).map_err(|reason| Error::new(ErrorKind::Position, reason))
+    }
+}
+
+impl BinlogSettings {
+    /// Whether events carry a checksum.
+    pub(crate) fn has_checksums(&self) -> bool {
+        !matches!(self.checksum.as_str(), "" | "NONE")
     }
 }
 

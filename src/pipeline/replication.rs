@@ -45,7 +45,7 @@ impl ReplicationConfig {
             blue,
             green,
             from: None,
-            server_id: (crate::entropy::random() as u32) | 1 << 31,
+            server_id: crate::entropy::replica_id(),
             heartbeat: Duration::from_secs(1),
             retry_pause: Duration::from_secs(5),
             is_switchover: false,
@@ -249,7 +249,7 @@ async fn session(
     request.heartbeat = config.heartbeat;
     let dump = Dump::open(&config.blue, &blue, &request).await?;
     let mut options = DecoderOptions::new(blue.version.flavor, position.coordinates.clone());
-    options.initial_checksum = !matches!(blue.binlog.checksum.as_str(), "" | "NONE");
+    options.initial_checksum = blue.binlog.has_checksums();
     progress.send_modify(|progress| {
         progress.state = State::Replicating;
         progress.checkpoint = Some(applier.checkpoint().clone());

@@ -116,10 +116,10 @@ async fn read_until(
     if position.covers(head) == Some(true) {
         return Ok((found, position));
     }
-    let server_id = (crate::entropy::random() as u32) | 1 << 31;
+    let server_id = crate::entropy::replica_id();
     let mut dump = Dump::open(url, green, &DumpRequest::new(start.clone(), server_id)).await?;
     let mut options = DecoderOptions::new(green.version.flavor, start.coordinates.clone());
-    options.initial_checksum = !matches!(green.binlog.checksum.as_str(), "" | "NONE");
+    options.initial_checksum = green.binlog.has_checksums();
     let mut decoder = Decoder::new(options);
     while position.covers(head) != Some(true) {
         match decoder.push(dump.next().await?)? {
