@@ -10,8 +10,8 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use bluegreen::decode::{Decoded, Decoder, DecoderOptions};
-use bluegreen::model::{Change, Coordinates, Flavor, RowImage, Value};
+use bluegreen::decode::{Decoded, Decoder, DecoderOptions, Image, RowBuffer, ValueRef};
+use bluegreen::model::{Coordinates, Flavor};
 use bluegreen::source::file::FileSource;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mysql_common::binlog::BinlogFile;
@@ -196,26 +196,33 @@ fn written(columns: &[Column]) -> (Vec<u8>, Sum) {
     (log, sum)
 }
 
-fn visit(image: &RowImage, sum: &mut Sum) {
+fn visit(image: &Image<'_>, sum: &mut Sum) {
     sum.rows += 1;
-    for value in image.iter().flatten() {
+    for value in image.iter() {
+        let Some(value) = value.unwrap() else { continue };
         sum.values += 1;
         match value {
-            Value::Int(number) => sum.integers = sum.integers.wrapping_add(*number),
-            Value::Bytes(bytes) => sum.text_bytes += bytes.len() as u64,
-            other => drop(black_box(other)),
+            ValueRef::Int(number) => sum.integers = sum.integers.wrapping_add(number),
+            ValueRef::Bytes(bytes) => sum.text_bytes += bytes.len() as u64,
+            ValueRef::Decimal(decimal) => drop(black_box(decimal.text())),
+            other => {
+                black_box(other);
+            }
         }
     }
 }
 
 fn decode(log: &[u8]) -> Sum {
     let mut decoder = Decoder::new(DecoderOptions::new(Flavor::MySql, Coordinates::new("bin.000001", 4)));
-    let mut sum = Sum::default();
+    let (mut sum, mut buffer) = (Sum::default(), RowBuffer::new());
     for frame in FileSource::new(log, "bin.000001").unwrap() {
-        let Some(Decoded::Transaction(transaction)) = decoder.push(frame.unwrap()).unwrap() else { continue };
-        for change in &transaction.changes {
-            let Change::Rows(change) = change else { continue };
-            change.rows.iter().filter_map(|row| row.after.as_ref()).for_each(|image| visit(image, &mut sum));
+        decoder.push(frame.unwrap()).unwrap();
+        while let Some(decoded) = decoder.next().unwrap() {
+            let Decoded::Rows(change) = decoded else { continue };
+            let mut rows = change.rows(&mut buffer);
+            while let Some(row) = rows.next().unwrap() {
+                row.after.iter().for_each(|image| visit(image, &mut sum));
+            }
         }
     }
     sum

@@ -9,15 +9,15 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use bluegreen::decode::{Decoded, Decoder, DecoderOptions};
-use bluegreen::model::{Change, ChangeKind, Coordinates, Flavor, TableName};
+use bluegreen::decode::{Decoded, Decoder, DecoderOptions, RowBuffer};
+use bluegreen::model::{ChangeKind, Flavor, TableName};
 use bluegreen::source::file::FileSource;
 
 #[derive(Default)]
 struct Counts {
-    inserts: usize,
-    updates: usize,
-    deletes: usize,
+    inserts: u64,
+    updates: u64,
+    deletes: u64,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -33,20 +33,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (mut transaction_count, mut statement_count) = (0, 0);
     let source = FileSource::open(&path)?;
     let mut decoder = Decoder::new(DecoderOptions::new(flavor, source.coordinates().clone()));
+    let mut buffer = RowBuffer::new();
     for frame in source {
-        let Some(Decoded::Transaction(transaction)) = decoder.push(frame?)? else { continue };
-        transaction_count += 1;
-        for change in transaction.changes {
-            match change {
-                Change::Rows(change) => {
+        decoder.push(frame?)?;
+        while let Some(decoded) = decoder.next()? {
+            match decoded {
+                Decoded::Rows(change) => {
                     let counts = tables.entry(change.table.name.clone()).or_default();
                     *match change.kind {
                         ChangeKind::Insert => &mut counts.inserts,
                         ChangeKind::Update => &mut counts.updates,
                         ChangeKind::Delete => &mut counts.deletes,
-                    } += change.rows.len();
+                    } += change.row_count(&mut buffer)?;
                 }
-                _ => statement_count += 1,
+                Decoded::Statement(_) => statement_count += 1,
+                Decoded::End(_) => transaction_count += 1,
+                _ => {}
             }
         }
     }
@@ -57,9 +59,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     println!("{transaction_count} transactions, {statement_count} statements as text");
     // The file of a server that runs may end anywhere: what was begun and not committed did not happen yet.
-    if decoder.is_in_transaction() {
-        let Coordinates { offset, .. } = decoder.coordinates();
-        println!("the file ends inside a transaction, at {offset}");
+    if let Some(start) = decoder.transaction_start() {
+        println!("the file ends inside the transaction that starts at {}", start.offset);
     }
     Ok(())
 }

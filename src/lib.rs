@@ -10,16 +10,16 @@
 //! What a log changed, without a server:
 //!
 //! ```
-//! use bluegreen::decode::{Decoded, Decoder, DecoderOptions};
-//! use bluegreen::model::{Coordinates, Flavor};
+//! use bluegreen::decode::{Assembled, Assembler, DecoderOptions};
+//! use bluegreen::model::Flavor;
 //! use bluegreen::source::file::FileSource;
 //!
 //! # fn main() -> bluegreen::Result<()> {
 //! let source = FileSource::open("tests/data/binlog/mariadb-11.8/transactions.bin")?;
-//! let mut decoder = Decoder::new(DecoderOptions::new(Flavor::MariaDb, source.coordinates().clone()));
+//! let mut assembler = Assembler::new(DecoderOptions::new(Flavor::MariaDb, source.coordinates().clone()));
 //! let mut transaction_count = 0;
 //! for frame in source {
-//!     if let Some(Decoded::Transaction(_)) = decoder.push(frame?)? {
+//!     if let Some(Assembled::Transaction(_)) = assembler.push(frame?)? {
 //!         transaction_count += 1;
 //!     }
 //! }

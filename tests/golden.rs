@@ -6,10 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use bluegreen::decode::{Decoded, Decoder, DecoderOptions};
-use bluegreen::model::{
-    Change, ChangeKind, Coordinates, Flavor, Frame, Json, JsonNumber, RowImage, TableMap, Transaction, Value,
-};
+use bluegreen::decode::{Assembled, Assembler, Change, DecoderOptions, RowBuffer, TableMap, Transaction};
+use bluegreen::model::{ChangeKind, Coordinates, Flavor, Frame, Json, JsonNumber, Value};
 use bluegreen::source::file::FileSource;
 
 const FILE: &str = "bin.000001";
@@ -33,32 +31,33 @@ fn flavor(case: &Path) -> Flavor {
     if case.to_string_lossy().contains("mariadb-") { Flavor::MariaDb } else { Flavor::MySql }
 }
 
-fn decoder(flavor: Flavor) -> Decoder {
-    Decoder::new(DecoderOptions::new(flavor, Coordinates::new(FILE, 4)))
+fn assembler(flavor: Flavor) -> Assembler {
+    Assembler::new(DecoderOptions::new(flavor, Coordinates::new(FILE, 4)))
 }
 
 fn transactions(case: &Path) -> Vec<Transaction> {
-    let mut decoder = decoder(flavor(case));
+    let mut assembler = assembler(flavor(case));
     let mut transactions = Vec::new();
     let mut boundary = Coordinates::new(FILE, 4);
     for frame in FileSource::open(case).unwrap() {
-        match decoder.push(frame.unwrap()).unwrap_or_else(|error| panic!("{}: {error}", case.display())) {
-            Some(Decoded::Transaction(transaction)) => {
+        match assembler.push(frame.unwrap()).unwrap_or_else(|error| panic!("{}: {error}", case.display())) {
+            Some(Assembled::Transaction(transaction)) => {
                 assert_eq!(transaction.start, Coordinates::new(FILE, boundary.offset), "{}", case.display());
                 assert_eq!(transaction.bytes, transaction.end.offset - transaction.start.offset);
                 assert!(transaction.committed_at_micros > 1_700_000_000_000_000);
                 boundary = transaction.end.clone();
                 transactions.push(transaction);
             }
-            Some(Decoded::Advanced(coordinates)) => boundary = coordinates,
+            Some(Assembled::Advanced(coordinates)) => boundary = coordinates,
             _ => {}
         }
     }
-    assert!(!decoder.is_in_transaction());
-    assert_eq!(decoder.coordinates().offset, case.metadata().unwrap().len());
+    assert!(!assembler.is_in_transaction());
+    assert_eq!(assembler.coordinates().offset, case.metadata().unwrap().len());
     transactions
 }
 
+type RowImage = Vec<Option<Value>>;
 type Rows = BTreeMap<(String, i64), (std::sync::Arc<TableMap>, RowImage)>;
 
 fn key(image: &RowImage) -> i64 {
@@ -69,29 +68,32 @@ fn key(image: &RowImage) -> i64 {
 }
 
 fn fold(transactions: &[Transaction]) -> Rows {
-    let mut rows = Rows::new();
+    let (mut rows, mut buffer) = (Rows::new(), RowBuffer::new());
     for transaction in transactions {
         for change in &transaction.changes {
             let Change::Rows(change) = change else { continue };
             let name = &change.table.name.table;
-            for row in &change.rows {
+            let mut logged = change.rows(&mut buffer);
+            while let Some(row) = logged.next().unwrap() {
+                let [before, after] =
+                    [row.before, row.after].map(|image| image.map(|image| image.to_values().unwrap()));
                 match change.kind {
                     ChangeKind::Insert => {
-                        let image = row.after.clone().unwrap();
+                        let image = after.unwrap();
                         let old = rows.insert((name.clone(), key(&image)), (change.table.clone(), image));
                         assert!(old.is_none(), "inserted twice");
                     }
                     ChangeKind::Delete => {
-                        let id = key(row.before.as_ref().unwrap());
+                        let id = key(before.as_ref().unwrap());
                         assert!(rows.remove(&(name.clone(), id)).is_some(), "deleted twice");
                     }
                     ChangeKind::Update => {
-                        let before = row.before.as_ref().unwrap();
-                        let (_, mut image) = rows.remove(&(name.clone(), key(before))).expect("an update of a row");
+                        let before = before.unwrap();
+                        let (_, mut image) = rows.remove(&(name.clone(), key(&before))).expect("an update of a row");
                         for (value, old) in before.iter().zip(&image) {
                             assert!(value.is_none() || value == old, "the before image is the row as it was");
                         }
-                        for (value, new) in image.iter_mut().zip(row.after.as_ref().unwrap()) {
+                        for (value, new) in image.iter_mut().zip(after.as_ref().unwrap()) {
                             if new.is_some() {
                                 value.clone_from(new);
                             }
@@ -244,14 +246,14 @@ fn a_cut_is_never_a_clean_end() {
                 assert!(cut < 4);
                 continue;
             };
-            let mut decoder = decoder(flavor(&case));
+            let mut assembler = assembler(flavor(&case));
             let mut count = 0;
             let mut is_cut = false;
             for frame in source {
                 match frame {
                     Ok(frame) => {
-                        let decoded = decoder.push(frame).unwrap();
-                        count += usize::from(matches!(decoded, Some(Decoded::Transaction(_))));
+                        let decoded = assembler.push(frame).unwrap();
+                        count += usize::from(matches!(decoded, Some(Assembled::Transaction(_))));
                     }
                     Err(_) => is_cut = true,
                 }
@@ -266,7 +268,7 @@ fn a_cut_is_never_a_clean_end() {
 #[test]
 fn cut_frames_never_panic() {
     for case in cases() {
-        let mut decoder = decoder(flavor(&case));
+        let mut assembler = assembler(flavor(&case));
         let frames: Vec<_> = FileSource::open(&case).unwrap().map(Result::unwrap).collect();
         for (index, frame) in frames.iter().enumerate() {
             for cut in (0..frame.bytes.len()).step_by(1 + frame.bytes.len() / 64) {
@@ -278,13 +280,13 @@ fn cut_frames_never_panic() {
                     bytes.extend(checksum.to_le_bytes());
                     bytes[9..13].copy_from_slice(&((at + 4) as u32).to_le_bytes());
                 }
-                let mut fresh = self::decoder(flavor(&case));
+                let mut fresh = self::assembler(flavor(&case));
                 for before in &frames[index.saturating_sub(3)..index] {
                     let _ = fresh.push(before.clone());
                 }
                 let _ = fresh.push(Frame::new(bytes.into()));
             }
-            decoder.push(frame.clone()).unwrap();
+            assembler.push(frame.clone()).unwrap();
         }
     }
 }
@@ -294,14 +296,14 @@ fn a_flipped_bit_is_found() {
     for case in cases().iter().filter(|case| case.ends_with("transactions.bin")) {
         let frames: Vec<_> = FileSource::open(case).unwrap().map(Result::unwrap).collect();
         for flipped in 1..frames.len() {
-            let mut decoder = decoder(flavor(case));
+            let mut assembler = assembler(flavor(case));
             for (index, frame) in frames.iter().enumerate() {
                 let mut bytes = frame.bytes.to_vec();
                 if index == flipped {
                     let last = bytes.len() - 5;
                     bytes[last] ^= 0x10;
                 }
-                let result = decoder.push(Frame::new(bytes.into()));
+                let result = assembler.push(Frame::new(bytes.into()));
                 assert_eq!(result.is_err(), index >= flipped, "{}: frame {index}", case.display());
             }
         }

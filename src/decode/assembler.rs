@@ -1,213 +1,256 @@
-//! Events to transactions. The only code that knows a commit boundary.
+//! Parts to whole transactions, for whoever does not want to see them stream.
 //!
 //! # Invariants
-//! 1. A transaction leaves whole or not at all: only its last event gives it away.
-//! 2. What was rolled back to a savepoint is gone, and nothing else is.
-//! 3. Memory is charged before it is kept, and bounded.
+//! 1. A transaction leaves whole or not at all. Changes that were rolled back are not in it.
+//! 2. Memory is bounded: what is kept is charged before.
+//! 3. A two-phase transaction is held until its commit. One whose PREPARE was not seen is an error, not nothing.
 
-use super::event::query::{QueryEvent, Verb};
+use std::collections::HashMap;
+
+use super::DecoderOptions;
+use super::decoder::Decoder;
 use super::fault::{corrupt, limit, unsupported};
-use crate::error::Result;
-use crate::model::{Change, Coordinates, Gtid, RowsChange, Statement, Transaction};
+use super::transaction::{AlterPhase, Begin, Change, Decoded, End, Outcome, Transaction, Xid};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Coordinates, Frame};
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
 
-/// What has been seen of an open group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Its GTID; a statement or BEGIN follows (MySQL).
-    Announced,
-    /// Its GTID; exactly one statement follows (MariaDB).
-    Standalone,
-    /// Its start; changes and an end follow.
-    Begun,
-}
+/// The most bytes of events, unfolded where they are compressed, that an [`Assembler`] keeps unless it is told
+/// otherwise: 1 GiB.
+const MAX_KEPT_BYTES: u64 = 1 << 30;
 
-#[derive(Debug)]
-struct Group {
-    transaction: Transaction,
-    phase: Phase,
-    committed_at_micros: Option<u64>,
-    /// Names, and how many changes there were.
-    savepoints: Vec<(Vec<u8>, usize)>,
-    has_changed: bool,
-    kept_bytes: u64,
-}
-
-/// Where an event stands and when it was written.
+/// What frames add up to.
 #[derive(Debug, Clone)]
-pub(super) struct Moment {
-    pub(super) start: Coordinates,
-    pub(super) end: Coordinates,
-    /// The header's seconds since 1970.
-    pub(super) seconds: u32,
-    /// Bytes of the event.
-    pub(super) bytes: u64,
+#[non_exhaustive]
+pub enum Assembled {
+    /// A committed transaction.
+    Transaction(Transaction),
+    /// A point between transactions was passed without one: a stream may start again from here.
+    Advanced(Coordinates),
+    /// The source is idle, or passed transactions that were not asked for. A stream may start again from here.
+    Heartbeat(Coordinates),
 }
 
+/// Frames of one stream to whole transactions.
+///
+/// # Guarantees
+/// Transactions come in log order, each once and whole. After an error every call is an error.
+///
+/// ```
+/// use bluegreen::decode::{Assembler, DecoderOptions};
+/// use bluegreen::model::{Coordinates, Flavor, Frame};
+///
+/// let start = Coordinates::new("bin.000001", 4);
+/// let mut assembler = Assembler::new(DecoderOptions::new(Flavor::MySql, start.clone()));
+/// let cut = Frame::new(b"half a header".as_slice().into());
+/// assert!(assembler.push(cut).is_err());
+/// assert_eq!(assembler.coordinates(), &start);
+/// ```
 #[derive(Debug)]
-pub(super) struct Assembler {
-    group: Option<Group>,
-    max_bytes: u64,
+pub struct Assembler {
+    decoder: Decoder,
+    open: Option<Open>,
+    prepared: HashMap<Xid, Open>,
+    max_kept_bytes: u64,
+    kept_bytes: u64,
+    stopped: Option<(ErrorKind, String)>,
+}
+
+/// A transaction whose end was not seen.
+#[derive(Debug)]
+struct Open {
+    begin: Begin,
+    changes: Vec<Change>,
+    kept_bytes: u64,
+    /// Bytes in the log, known at the end.
+    bytes: u64,
 }
 
 impl Assembler {
-    pub(super) fn new(max_bytes: u64) -> Assembler {
-        Assembler { group: None, max_bytes }
-    }
-
-    pub(super) fn is_open(&self) -> bool {
-        self.group.is_some()
-    }
-
-    /// Where the open transaction starts.
-    pub(super) fn start(&self) -> Option<&Coordinates> {
-        self.group.as_ref().map(|group| &group.transaction.start)
-    }
-
-    /// The open transaction's GTID.
-    pub(super) fn gtid(&self) -> Option<&Gtid> {
-        self.group.as_ref()?.transaction.gtid.as_ref()
-    }
-
-    /// Counts an event of the log that belongs to the open transaction.
-    pub(super) fn count(&mut self, bytes: u64) -> Result<()> {
-        if let Some(group) = &mut self.group {
-            group.transaction.bytes = group.transaction.bytes.saturating_add(bytes);
+    /// An assembler of a stream's first frame on.
+    pub fn new(options: DecoderOptions) -> Assembler {
+        Assembler {
+            decoder: Decoder::new(options),
+            open: None,
+            prepared: HashMap::new(),
+            max_kept_bytes: MAX_KEPT_BYTES,
+            kept_bytes: 0,
+            stopped: None,
         }
-        self.charge(bytes)
     }
 
-    /// Counts bytes that are kept until the transaction's end.
-    pub(super) fn charge(&mut self, bytes: u64) -> Result<()> {
-        let Some(group) = &mut self.group else { return Ok(()) };
-        group.kept_bytes = group.kept_bytes.saturating_add(bytes);
-        if group.kept_bytes > self.max_bytes {
-            let (found, bound) = (group.kept_bytes, self.max_bytes);
-            return Err(limit(format!("a transaction has {found} bytes or more, the bound is {bound} bytes"))
-                .with_advice(
-                    "raise the bound on a transaction's bytes, or let this transaction pass before starting",
-                ));
+    /// Bounds what open and prepared transactions may keep, in bytes of events, unfolded where they are compressed.
+    #[must_use]
+    pub fn with_max_kept_bytes(mut self, max_kept_bytes: u64) -> Assembler {
+        self.max_kept_bytes = max_kept_bytes;
+        self
+    }
+
+    /// The end of the last event that was understood. Inside of a transaction no stream may start from here.
+    pub fn coordinates(&self) -> &Coordinates {
+        self.decoder.coordinates()
+    }
+
+    /// Whether a transaction has begun and not ended: a stream that ends now is cut.
+    pub fn is_in_transaction(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Takes the next frame, in log order.
+    ///
+    /// # Errors
+    /// `Corrupt`: bytes that no server writes, a checksum that does not match, a lost frame. `Unsupported`: something
+    /// that is not handled, see the module. `Limit`: transactions above the bound.
+    pub fn push(&mut self, frame: Frame) -> Result<Option<Assembled>> {
+        if let Some((kind, message)) = &self.stopped {
+            return Err(Error::new(*kind, format!("decoding stopped before: {message}")));
         }
-        Ok(())
-    }
-
-    /// A GTID event.
-    pub(super) fn announce(
-        &mut self,
-        moment: &Moment,
-        gtid: Option<Gtid>,
-        committed_at_micros: Option<u64>,
-        phase: Phase,
-    ) -> Result<()> {
-        if self.group.is_some() {
-            return Err(corrupt("expected the end of a transaction, found the start of another"));
+        let result = self.frame(frame);
+        if let Err(error) = &result {
+            self.stopped = Some((error.kind(), error.message().to_owned()));
         }
-        let mut transaction = Transaction::new(moment.start.clone(), moment.end.clone());
-        transaction.gtid = gtid;
-        transaction.bytes = moment.bytes;
-        self.group = Some(Group {
-            transaction,
-            phase,
-            committed_at_micros,
-            savepoints: Vec::new(),
-            has_changed: false,
-            kept_bytes: moment.bytes,
-        });
-        Ok(())
+        result
     }
 
-    /// A QUERY event; gives the transaction that it ends.
-    pub(super) fn query(&mut self, moment: &Moment, query: QueryEvent) -> Result<Option<Transaction>> {
-        let verb = Verb::of(&query.sql)?;
-        if self.group.is_none() {
-            if let Verb::Commit | Verb::Savepoint(_) | Verb::RollbackTo(_) = verb {
-                return Err(corrupt("expected the start of a transaction, found a statement that ends or divides one"));
+    fn frame(&mut self, frame: Frame) -> Result<Option<Assembled>> {
+        self.decoder.push(frame)?;
+        let mut assembled = None;
+        while let Some(decoded) = self.decoder.next()? {
+            if let Some(next) = self.part(decoded)? {
+                // A frame ends one transaction at most; only the last of several points counts.
+                if let Some(Assembled::Transaction(first)) = assembled {
+                    return Err(at(corrupt("an event ends more than one transaction"), &first.end));
+                }
+                assembled = Some(next);
             }
-            self.announce(moment, None, None, Phase::Announced)?;
         }
-        let Some(group) = &mut self.group else { return Ok(None) };
-        let is_begun = group.phase == Phase::Begun;
-        match verb {
-            Verb::Xa => {
+        Ok(assembled)
+    }
+
+    fn part(&mut self, decoded: Decoded) -> Result<Option<Assembled>> {
+        match decoded {
+            Decoded::Begin(begin) => {
+                self.open = Some(Open { begin, changes: Vec::new(), kept_bytes: 0, bytes: 0 });
+            }
+            Decoded::Rows(change) => {
+                let (start, bytes) = (change.start.clone(), change.byte_count());
+                self.keep(Change::Rows(change), bytes).map_err(|error| at(error, &start))?;
+            }
+            Decoded::Statement(statement) => {
+                let start = statement.start.clone();
+                if statement.error_code != 0 {
+                    let code = statement.error_code;
+                    let error =
+                        unsupported(format!("a statement failed with error {code} on the source and was logged"));
+                    return Err(at(error, &start).with_advice(
+                        "it may have been carried out in part: compare the two servers and start behind it",
+                    ));
+                }
+                let bytes = u64::try_from(statement.sql.len()).unwrap_or(u64::MAX);
+                self.keep(Change::Statement(statement), bytes).map_err(|error| at(error, &start))?;
+            }
+            Decoded::SessionValue { start, .. } => {
+                let error = unsupported("a change was logged as a statement, not as rows");
                 return Err(
-                    unsupported("XA transactions are not handled").with_advice("keep XA transactions off the source")
+                    at(error, &start).with_advice("set binlog_format=ROW on the source, for running sessions too")
                 );
             }
-            Verb::Begin if group.phase == Phase::Announced => group.phase = Phase::Begun,
-            Verb::Begin => return Err(corrupt("expected a change or the end of a transaction, found BEGIN")),
-            Verb::Commit if is_begun => return Ok(self.finish(moment)),
-            Verb::Rollback if group.has_changed => {
-                return Err(unsupported("a transaction with changes ends in ROLLBACK")
-                    .with_advice("the changes are of non-transactional tables: convert these to InnoDB"));
-            }
-            Verb::Rollback if group.phase != Phase::Standalone => return Ok(self.finish(moment)),
-            Verb::Savepoint(name) if is_begun => {
-                group.savepoints.retain(|(known, _)| *known != name);
-                group.savepoints.push((name, group.transaction.changes.len()));
-            }
-            Verb::RollbackTo(name) if is_begun => {
-                let found = group.savepoints.iter().position(|(known, _)| *known == name);
-                let Some((index, (_, changes))) = found.and_then(|index| Some((index, group.savepoints.get(index)?)))
-                else {
-                    return Err(corrupt("a transaction is rolled back to a savepoint that it does not have"));
-                };
-                group.transaction.changes.truncate(*changes);
-                group.savepoints.truncate(index.saturating_add(1));
-            }
-            Verb::Commit | Verb::Rollback | Verb::Savepoint(_) | Verb::RollbackTo(_) => {
-                return Err(corrupt(
-                    "expected a statement or BEGIN behind a GTID, found the end or a part of a transaction",
-                ));
-            }
-            Verb::Other => {
-                if query.error_code != 0 {
-                    let code = query.error_code;
-                    return Err(unsupported(format!(
-                        "a statement failed with error {code} on the source and was logged"
-                    ))
-                    .with_advice("it may have been carried out in part: compare the two servers and start behind it"));
-                }
-                group.has_changed = true;
-                let statement = Statement::new(query.schema, query.sql, moment.end.clone());
-                group.transaction.changes.push(Change::Statement(statement));
-                if !is_begun {
-                    return Ok(self.finish(moment));
-                }
-            }
+            Decoded::RolledBack { kept } => self.roll_back(kept),
+            Decoded::End(end) => return self.end(end),
+            Decoded::Advanced(coordinates) => return Ok(Some(Assembled::Advanced(coordinates))),
+            Decoded::Heartbeat(coordinates) => return Ok(Some(Assembled::Heartbeat(coordinates))),
+            Decoded::Source(_) | Decoded::Previous(_) => {}
         }
         Ok(None)
     }
 
-    /// Whether changes of rows may come now.
-    pub(super) fn expect_begun(&self) -> Result<()> {
-        match &self.group {
-            Some(group) if group.phase == Phase::Begun => Ok(()),
-            _ => Err(corrupt("expected a transaction around a change of rows, found none")),
+    fn keep(&mut self, change: Change, bytes: u64) -> Result<()> {
+        self.kept_bytes = self.kept_bytes.saturating_add(bytes);
+        if self.kept_bytes > self.max_kept_bytes {
+            let (found, bound) = (self.kept_bytes, self.max_kept_bytes);
+            return Err(limit(format!("open transactions have {found} bytes or more, the bound is {bound} bytes"))
+                .with_advice("raise the bound, or let this transaction pass before starting"));
         }
-    }
-
-    /// A row event.
-    pub(super) fn rows(&mut self, rows: RowsChange) -> Result<()> {
-        self.expect_begun()?;
-        if let Some(group) = &mut self.group {
-            group.has_changed = true;
-            group.transaction.changes.push(Change::Rows(rows));
-        }
+        let Some(open) = &mut self.open else { return Err(Error::internal("a change outside of a transaction")) };
+        open.kept_bytes = open.kept_bytes.saturating_add(bytes);
+        open.changes.push(change);
         Ok(())
     }
 
-    /// An XID event: the commit of a transactional engine.
-    pub(super) fn commit(&mut self, moment: &Moment) -> Result<Option<Transaction>> {
-        self.expect_begun()?;
-        Ok(self.finish(moment))
+    /// Bytes of what is undone stay charged until the transaction ends.
+    fn roll_back(&mut self, kept: u64) {
+        if let Some(open) = &mut self.open {
+            open.changes.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+        }
     }
 
-    fn finish(&mut self, moment: &Moment) -> Option<Transaction> {
-        let Group { mut transaction, committed_at_micros, .. } = self.group.take()?;
-        transaction.end = moment.end.clone();
-        transaction.committed_at_micros =
-            committed_at_micros.unwrap_or_else(|| u64::from(moment.seconds).saturating_mul(MICROS_PER_SECOND));
-        Some(transaction)
+    fn end(&mut self, End { end, seconds, outcome }: End) -> Result<Option<Assembled>> {
+        let Some(mut open) = self.open.take() else { return Err(Error::internal("an end outside of a transaction")) };
+        open.bytes = end.offset.saturating_sub(open.begin.start.offset);
+        let transaction = match outcome {
+            Outcome::Committed => self.finish(open, None, end, seconds),
+            Outcome::RolledBack if open.changes.is_empty() => self.finish(open, None, end, seconds),
+            Outcome::RolledBack => {
+                let error = unsupported("a transaction with changes ends in ROLLBACK");
+                return Err(
+                    at(error, &end).with_advice("the changes are of non-transactional tables: convert these to InnoDB")
+                );
+            }
+            Outcome::Prepared(xid) => {
+                if self.prepared.insert(xid, open).is_some() {
+                    return Err(at(corrupt("a two-phase transaction is prepared twice"), &end));
+                }
+                return Ok(Some(Assembled::Advanced(end)));
+            }
+            Outcome::CommittedPrepared(xid) => {
+                let held = self.take_prepared(&xid, &end)?;
+                self.finish(open, Some(held), end, seconds)
+            }
+            Outcome::RolledBackPrepared(xid) => {
+                // A source rolls back prepared transactions that were prepared before the stream's start; they had no
+                // effect then and have none now.
+                let held = self.prepared.remove(&xid).map(|mut held| {
+                    held.changes.clear();
+                    held
+                });
+                self.finish(open, held, end, seconds)
+            }
+        };
+        Ok(Some(Assembled::Transaction(transaction)))
     }
+
+    fn take_prepared(&mut self, xid: &Xid, end: &Coordinates) -> Result<Open> {
+        self.prepared.remove(xid).ok_or_else(|| {
+            let error = unsupported("a two-phase transaction is committed that was prepared before the stream's start");
+            at(error, end).with_advice("start from a position before its XA PREPARE, or build green anew with `create`")
+        })
+    }
+
+    fn finish(&mut self, open: Open, held: Option<Open>, end: Coordinates, seconds: u32) -> Transaction {
+        let mut transaction = Transaction::new(open.begin.start.clone(), end);
+        self.kept_bytes = self.kept_bytes.saturating_sub(open.kept_bytes);
+        transaction.bytes = open.bytes;
+        transaction.changes = match open.begin.alter {
+            // The group that ends the ALTER has the statement again, if it is to be made.
+            Some(AlterPhase::Start | AlterPhase::Rollback) => Vec::new(),
+            _ => open.changes,
+        };
+        if let Some(held) = held {
+            self.kept_bytes = self.kept_bytes.saturating_sub(held.kept_bytes);
+            transaction.bytes = transaction.bytes.saturating_add(held.bytes);
+            transaction.changes = held.changes;
+            transaction.prepared_gtid = held.begin.gtid;
+        }
+        transaction.gtid = open.begin.gtid;
+        transaction.last_committed = open.begin.last_committed;
+        transaction.sequence_number = open.begin.sequence_number;
+        transaction.committed_at_micros =
+            open.begin.committed_at_micros.unwrap_or_else(|| u64::from(seconds).saturating_mul(MICROS_PER_SECOND));
+        transaction
+    }
+}
+
+fn at(error: Error, coordinates: &Coordinates) -> Error {
+    error.at(|place| place.coordinates = Some(coordinates.clone()))
 }

@@ -1,11 +1,9 @@
 //! Checked reads. The only code that touches offsets.
 //!
 //! # Invariants
-//! 1. `at <= end <= source.len()` always: every move is checked against `end` before it is made.
+//! 1. A move is checked before it is made: no read goes beyond the end.
 //! 2. A read that fails moves nothing and names the byte at which it failed.
-//! 3. No read allocates; a view shares the event's buffer.
-
-use bytes::Bytes;
+//! 3. No read allocates or copies: what is taken is a part of the event's own bytes.
 
 use super::fault::corrupt;
 use crate::error::{Error, Result};
@@ -13,30 +11,40 @@ use crate::error::{Error, Result};
 /// A place in an event's bytes, from which reads go on.
 #[derive(Clone)]
 pub(super) struct Cursor<'a> {
-    source: &'a Bytes,
-    at: usize,
+    rest: &'a [u8],
+    /// The number of the byte behind `rest`.
     end: usize,
 }
 
 impl<'a> Cursor<'a> {
-    /// All of `source`.
-    pub(super) fn new(source: &'a Bytes) -> Cursor<'a> {
-        Cursor { source, at: 0, end: source.len() }
+    /// All of `bytes`.
+    pub(super) fn new(bytes: &'a [u8]) -> Cursor<'a> {
+        Cursor { rest: bytes, end: bytes.len() }
     }
 
-    /// Bytes from the start of the buffer.
+    /// All of `bytes`, of which the first has the number `first` in the event.
+    pub(super) fn numbered(bytes: &'a [u8], first: usize) -> Cursor<'a> {
+        Cursor { rest: bytes, end: first.saturating_add(bytes.len()) }
+    }
+
+    /// The number of the next byte.
+    pub(super) fn offset(&self) -> usize {
+        self.end.saturating_sub(self.rest.len())
+    }
+
+    /// The number of the next byte, as errors name it.
     pub(super) fn position(&self) -> u64 {
-        u64::try_from(self.at).unwrap_or(u64::MAX)
+        u64::try_from(self.offset()).unwrap_or(u64::MAX)
     }
 
     /// Bytes that are left.
     pub(super) fn remaining(&self) -> usize {
-        self.end.saturating_sub(self.at)
+        self.rest.len()
     }
 
     /// Whether nothing is left.
     pub(super) fn is_empty(&self) -> bool {
-        self.at >= self.end
+        self.rest.is_empty()
     }
 
     #[cold]
@@ -60,40 +68,28 @@ impl<'a> Cursor<'a> {
     /// The next `length` bytes.
     #[inline]
     pub(super) fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        let next = match self.at.checked_add(length) {
-            Some(next) if next <= self.end => next,
-            _ => return Err(self.ended(length)),
-        };
-        let Some(bytes) = self.source.get(self.at..next) else { return Err(self.ended(length)) };
-        self.at = next;
-        Ok(bytes)
-    }
-
-    /// The next `length` bytes as a view of the buffer.
-    #[inline]
-    pub(super) fn view(&mut self, length: usize) -> Result<Bytes> {
-        let start = self.at;
-        self.take(length)?;
-        Ok(self.source.slice(start..self.at))
+        match self.rest.split_at_checked(length) {
+            Some((bytes, rest)) => {
+                self.rest = rest;
+                Ok(bytes)
+            }
+            None => Err(self.ended(length)),
+        }
     }
 
     /// A cursor over the next `length` bytes, which are passed.
     pub(super) fn part(&mut self, length: usize) -> Result<Cursor<'a>> {
-        let start = self.at;
-        self.take(length)?;
-        Ok(Cursor { source: self.source, at: start, end: self.at })
+        let first = self.offset();
+        self.take(length).map(|bytes| Cursor::numbered(bytes, first))
     }
 
     /// Takes `length` bytes off the end.
     pub(super) fn take_tail(&mut self, length: usize) -> Result<&'a [u8]> {
-        match self.end.checked_sub(length) {
-            Some(end) if end >= self.at => {
-                let tail = self.source.get(end..self.end).ok_or_else(|| self.ended(length))?;
-                self.end = end;
-                Ok(tail)
-            }
-            _ => Err(self.ended(length)),
-        }
+        let split = self.rest.len().checked_sub(length).and_then(|middle| self.rest.split_at_checked(middle));
+        let Some((rest, tail)) = split else { return Err(self.ended(length)) };
+        self.rest = rest;
+        self.end = self.end.saturating_sub(length);
+        Ok(tail)
     }
 
     /// Passes `length` bytes.
@@ -104,21 +100,15 @@ impl<'a> Cursor<'a> {
 
     /// All that is left.
     pub(super) fn rest(&mut self) -> &'a [u8] {
-        let rest = self.source.get(self.at..self.end).unwrap_or_default();
-        self.at = self.end;
-        rest
+        std::mem::take(&mut self.rest)
     }
 
-    /// All that is left as a view of the buffer.
-    pub(super) fn rest_view(&mut self) -> Result<Bytes> {
-        self.view(self.remaining())
-    }
-
+    /// The next `N` bytes.
     #[inline]
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        match self.source.get(self.at..self.end).and_then(<[u8]>::first_chunk::<N>) {
-            Some(array) => {
-                self.at = self.at.saturating_add(N);
+        match self.rest.split_first_chunk::<N>() {
+            Some((array, rest)) => {
+                self.rest = rest;
                 Ok(*array)
             }
             None => Err(self.ended(N)),
@@ -148,19 +138,27 @@ impl<'a> Cursor<'a> {
     /// A little-endian number of `length` bytes, 0 to 8.
     #[inline]
     pub(super) fn uint_le(&mut self, length: usize) -> Result<u64> {
-        if length > 8 {
-            return Err(self.corrupt(format!("expected a number of at most 8 bytes, found {length} bytes")));
-        }
-        Ok(self.take(length)?.iter().rev().fold(0, |number, byte| (number << 8) | u64::from(*byte)))
+        Ok(match length {
+            0 => 0,
+            1 => u64::from(self.u8()?),
+            2 => u64::from(self.u16()?),
+            3 => little(self.array::<3>()?),
+            4 => u64::from(self.u32()?),
+            5 => little(self.array::<5>()?),
+            6 => little(self.array::<6>()?),
+            7 => little(self.array::<7>()?),
+            8 => self.u64()?,
+            _ => return Err(self.corrupt(format!("expected a number of at most 8 bytes, found {length} bytes"))),
+        })
     }
 
     /// A big-endian number of `length` bytes, 0 to 8.
     #[inline]
     pub(super) fn uint_be(&mut self, length: usize) -> Result<u64> {
-        if length > 8 {
-            return Err(self.corrupt(format!("expected a number of at most 8 bytes, found {length} bytes")));
-        }
-        Ok(self.take(length)?.iter().fold(0, |number, byte| (number << 8) | u64::from(*byte)))
+        let shift = 64_u32.saturating_sub(u32::try_from(length).unwrap_or(8).saturating_mul(8));
+        let number = self.uint_le(length)?;
+        // The bytes are turned as a whole; those that were not there end up lowest.
+        Ok(number.swap_bytes().checked_shr(shift).unwrap_or(0))
     }
 
     /// A length-encoded integer (MySQL protocol manual, "Protocol::LengthEncodedInteger").
@@ -198,14 +196,23 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// A little-endian number of up to 8 bytes.
+#[inline]
+fn little<const N: usize>(bytes: [u8; N]) -> u64 {
+    let mut whole = [0; 8];
+    if let Some(low) = whole.first_chunk_mut::<N>() {
+        *low = bytes;
+    }
+    u64::from_le_bytes(whole)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_failed_read_moves_nothing() {
-        let bytes = Bytes::from_static(&[1, 2, 3]);
-        let mut cursor = Cursor::new(&bytes);
+        let mut cursor = Cursor::new(&[1, 2, 3]);
         assert_eq!(cursor.u8().unwrap(), 1);
         let error = cursor.u32().unwrap_err();
         assert_eq!(error.place().unwrap().byte, Some(1));
@@ -217,8 +224,7 @@ mod tests {
 
     #[test]
     fn packed_integers_of_every_width() {
-        let bytes = Bytes::from_static(&[250, 252, 1, 2, 253, 1, 2, 3, 254, 1, 0, 0, 0, 0, 0, 0, 1, 251]);
-        let mut cursor = Cursor::new(&bytes);
+        let mut cursor = Cursor::new(&[250, 252, 1, 2, 253, 1, 2, 3, 254, 1, 0, 0, 0, 0, 0, 0, 1, 251]);
         let mut next = || cursor.packed_uint();
         assert_eq!(next().unwrap(), 250);
         assert_eq!(next().unwrap(), 0x0201);
@@ -229,8 +235,7 @@ mod tests {
 
     #[test]
     fn the_tail_comes_off_once() {
-        let bytes = Bytes::from_static(&[1, 2, 3, 4, 5]);
-        let mut cursor = Cursor::new(&bytes);
+        let mut cursor = Cursor::new(&[1, 2, 3, 4, 5]);
         cursor.skip(1).unwrap();
         assert_eq!(cursor.take_tail(2).unwrap(), [4, 5]);
         assert!(cursor.take_tail(3).is_err());

@@ -1,21 +1,19 @@
-//! The nouns that all stages share: servers, positions, tables, values, transactions.
+//! The nouns that all stages share: servers, positions, tables, values.
 //!
 //! No I/O, no async, no knowledge of any stage.
 
+mod change;
 mod frame;
 mod gtid;
 mod position;
 mod server;
 mod table;
-mod transaction;
 mod value;
 
+pub use change::{ChangeKind, RowsFlags};
 pub use frame::Frame;
 pub use gtid::{Gtid, GtidPosition, GtidSet, MariaDbGtid, MariaDbGtidList, MySqlGtid};
 pub use position::{Coordinates, Position, StartPosition};
 pub use server::{Flavor, ServerIdentity, ServerVersion};
 pub use table::{Column, ColumnKind, Table, TableName, UniqueKey};
-pub use transaction::{
-    Change, ChangeKind, RowChange, RowImage, RowsChange, RowsFlags, Statement, TableMap, Transaction, WireColumn,
-};
 pub use value::{Json, JsonNumber, TemporalParts, Value};

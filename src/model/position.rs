@@ -1,6 +1,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use super::{Flavor, GtidPosition};
 
@@ -11,15 +12,15 @@ use super::{Flavor, GtidPosition};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[non_exhaustive]
 pub struct Coordinates {
-    /// The log file's name as the server lists it, without a folder.
-    pub file: String,
+    /// The log file's name as the server lists it, without a folder. Shared: a clone copies no text.
+    pub file: Arc<str>,
     /// Bytes from the start of the file.
     pub offset: u64,
 }
 
 impl Coordinates {
     /// Coordinates by their parts.
-    pub fn new(file: impl Into<String>, offset: u64) -> Coordinates {
+    pub fn new(file: impl Into<Arc<str>>, offset: u64) -> Coordinates {
         Coordinates { file: file.into(), offset }
     }
 

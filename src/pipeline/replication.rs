@@ -10,7 +10,7 @@ use super::stages;
 use crate::apply::Applier;
 use crate::apply::checkpoint::{self, Checkpoint, Owner, Stream};
 use crate::checks::preflight;
-use crate::decode::{Decoder, DecoderOptions};
+use crate::decode::{Assembler, DecoderOptions};
 use crate::deployment::{Deployment, Status};
 use crate::error::{Error, ErrorKind, Recovery, Result};
 use crate::model::{Coordinates, Flavor, GtidPosition, Position, StartPosition, Table, TableName};
@@ -257,7 +257,7 @@ async fn session(
     tracing::info!(%position, "replicating");
     stages::run(
         dump,
-        Decoder::new(options),
+        Assembler::new(options),
         Planner::new(tables, green.version.flavor, position),
         &mut applier,
         progress,

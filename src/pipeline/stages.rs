@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use super::progress::{Progress, State};
 use super::queue::{Closed, Receiver, Sender, queue};
 use crate::apply::Applier;
-use crate::decode::{Decoded, Decoder};
+use crate::decode::{Assembled, Assembler};
 use crate::error::{Error, Result};
 use crate::model::{Frame, Position};
 use crate::plan::{Group, Planner};
@@ -15,7 +15,7 @@ use crate::source::Dump;
 
 /// Bytes of received events that wait for decoding.
 const FRAME_BYTES: u32 = 32 << 20;
-/// Bytes of decoded transactions that wait for planning.
+/// Bytes of assembled transactions that wait for planning.
 const TRANSACTION_BYTES: u32 = 32 << 20;
 /// A group is closed at so many row operations …
 const GROUP_OPS: usize = 5_000;
@@ -28,7 +28,7 @@ const OWNER_CHECK: Duration = Duration::from_secs(2);
 /// Runs all stages until an error, or until `stop` turns true: `Ok` then, at a commit boundary.
 pub(super) async fn run(
     dump: Dump,
-    decoder: Decoder,
+    assembler: Assembler,
     planner: Planner,
     applier: &mut Applier,
     progress: watch::Sender<Progress>,
@@ -36,14 +36,14 @@ pub(super) async fn run(
 ) -> Result<()> {
     let runtime = Handle::current();
     let (frame_sender, frames) = queue(FRAME_BYTES);
-    let (decoded_sender, decoded) = queue(TRANSACTION_BYTES);
+    let (assembled_sender, assembled) = queue(TRANSACTION_BYTES);
     // A single group may wait while another is applied: as the applier falls behind, transactions gather behind it and
     // the next group is larger. With an empty queue a transaction goes out alone and at once.
     let (group_sender, groups) = mpsc::channel(1);
     let receiving = Aborted(tokio::spawn(receive(dump, frame_sender, progress.clone())));
     let decode_runtime = runtime.clone();
-    let decoding = spawn("bluegreen-decode", move || decode(decoder, &frames, &decoded_sender, &decode_runtime))?;
-    let planning = spawn("bluegreen-plan", move || plan(planner, &decoded, &group_sender))?;
+    let decoding = spawn("bluegreen-decode", move || decode(assembler, &frames, &assembled_sender, &decode_runtime))?;
+    let planning = spawn("bluegreen-plan", move || plan(planner, &assembled, &group_sender))?;
     let result = apply(groups, applier, progress, stop).await;
     // The applier's end of the queues is gone: the other stages end, the receiver by being told so.
     drop(receiving);
@@ -86,26 +86,31 @@ async fn receive(mut dump: Dump, frames: Sender<Result<Frame>>, progress: watch:
     }
 }
 
-fn decode(mut decoder: Decoder, frames: &Receiver<Result<Frame>>, decoded: &Sender<Result<Decoded>>, runtime: &Handle) {
+fn decode(
+    mut assembler: Assembler,
+    frames: &Receiver<Result<Frame>>,
+    assembled: &Sender<Result<Assembled>>,
+    runtime: &Handle,
+) {
     while let Some(frame) = frames.recv() {
-        let item = match frame.and_then(|frame| decoder.push(frame)) {
+        let item = match frame.and_then(|frame| assembler.push(frame)) {
             Ok(None) => continue,
             Ok(Some(item)) => Ok(item),
             Err(error) => Err(error),
         };
         let bytes = match &item {
-            Ok(Decoded::Transaction(transaction)) => transaction.bytes,
+            Ok(Assembled::Transaction(transaction)) => transaction.bytes,
             _ => 1,
         };
         let is_end = item.is_err();
-        if decoded.send_blocking(runtime, item, bytes) == Err(Closed) || is_end {
+        if assembled.send_blocking(runtime, item, bytes) == Err(Closed) || is_end {
             return;
         }
     }
 }
 
-fn plan(mut planner: Planner, decoded: &Receiver<Result<Decoded>>, groups: &mpsc::Sender<Result<Group>>) {
-    while let Some(item) = decoded.recv() {
+fn plan(mut planner: Planner, assembled: &Receiver<Result<Assembled>>, groups: &mpsc::Sender<Result<Group>>) {
+    while let Some(item) = assembled.recv() {
         let mut next = Some(item);
         let mut failure = None;
         while let Some(item) = next.take() {
@@ -116,7 +121,7 @@ fn plan(mut planner: Planner, decoded: &Receiver<Result<Decoded>>, groups: &mpsc
             let is_full = planner.op_count() >= GROUP_OPS || planner.byte_count() >= GROUP_BYTES;
             // The group grows only while the applier is busy with the one before.
             if !is_full && groups.capacity() == 0 {
-                next = decoded.try_recv();
+                next = assembled.try_recv();
             }
         }
         if let Some(group) = planner.take()
@@ -132,14 +137,14 @@ fn plan(mut planner: Planner, decoded: &Receiver<Result<Decoded>>, groups: &mpsc
     }
 }
 
-fn add(planner: &mut Planner, item: Decoded) -> Result<()> {
+fn add(planner: &mut Planner, item: Assembled) -> Result<()> {
     match item {
-        Decoded::Transaction(transaction) => planner.add(&transaction),
-        Decoded::Advanced(coordinates) => {
+        Assembled::Transaction(transaction) => planner.add(&transaction),
+        Assembled::Advanced(coordinates) => {
             planner.advance(coordinates);
             Ok(())
         }
-        Decoded::Heartbeat(_) => Ok(()),
+        Assembled::Heartbeat(_) => Ok(()),
         #[expect(unreachable_patterns, reason = "the enum may grow")]
         _ => Err(Error::internal("an unknown item of the decoder")),
     }

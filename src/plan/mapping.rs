@@ -3,8 +3,9 @@ use mysql_common::collations::{Collation, CollationId};
 use mysql_common::constants::ColumnType;
 
 use super::{TargetColumn, TargetTable};
+use crate::decode::{Image, TableMap, WireColumn};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Column, ColumnKind, RowImage, Table, TableMap, Value, WireColumn};
+use crate::model::{Column, ColumnKind, Table, Value};
 
 /// Checks that the log's table and green's are the same, column by column.
 ///
@@ -150,14 +151,14 @@ fn fits(type_code: u8, kind: ColumnKind) -> bool {
 ///
 /// # Errors
 /// `Setting` where the image lacks a column.
-pub(super) fn row(image: &RowImage, target: &TargetTable) -> Result<Vec<Value>> {
+pub(super) fn row(image: &Image<'_>, target: &TargetTable) -> Result<Vec<Value>> {
     if image.len() != target.columns.len() {
         return Err(Error::internal("an image with another number of columns than its table"));
     }
-    image.iter().zip(&target.columns).map(|(value, column)| self::value(value.as_ref(), column)).collect()
+    image.to_values()?.into_iter().zip(&target.columns).map(|(value, column)| self::value(value, column)).collect()
 }
 
-fn value(value: Option<&Value>, column: &TargetColumn) -> Result<Value> {
+fn value(value: Option<Value>, column: &TargetColumn) -> Result<Value> {
     match (value, column.kind) {
         // Never written, and part of no key that is asked for.
         (None, _) if column.is_generated => Ok(Value::Null),
@@ -171,12 +172,12 @@ fn value(value: Option<&Value>, column: &TargetColumn) -> Result<Value> {
         (Some(Value::Bytes(bytes)), ColumnKind::FixedBinary) => {
             let length = column.fixed_bytes.unwrap_or(bytes.len());
             if bytes.len() >= length {
-                return Ok(Value::Bytes(bytes.clone()));
+                return Ok(Value::Bytes(bytes));
             }
             let mut padded = BytesMut::from(bytes.as_ref());
             padded.resize(length, 0);
             Ok(Value::Bytes(padded.freeze()))
         }
-        (Some(value), _) => Ok(value.clone()),
+        (Some(value), _) => Ok(value),
     }
 }

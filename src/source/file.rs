@@ -50,7 +50,7 @@ impl<R: BufRead> FileSource<R> {
     /// # Errors
     /// As [`FileSource::open`].
     pub fn new(mut reader: R, name: impl Into<String>) -> Result<FileSource<R>> {
-        let mut at = Coordinates::new(name, 0);
+        let mut at = Coordinates::new(name.into(), 0);
         let mut magic = Vec::with_capacity(MAGIC.len());
         (&mut reader).take(4).read_to_end(&mut magic).map_err(|error| failed(error, &at))?;
         if magic == ENCRYPTED_MAGIC {

@@ -71,7 +71,7 @@ pub struct Point {
 impl From<&Position> for Point {
     fn from(position: &Position) -> Point {
         Point {
-            file: position.coordinates.file.clone(),
+            file: position.coordinates.file.to_string(),
             offset: position.coordinates.offset,
             gtid: position.gtid.as_ref().map(ToString::to_string),
         }

@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 use crate::apply::Stream;
 use crate::apply::checkpoint::{self, Checkpoint, Owner};
 use crate::checks::{Check, Verdict};
-use crate::decode::{Decoded, Decoder, DecoderOptions};
+use crate::decode::{Assembled, Assembler, Change, DecoderOptions, RowBuffer, Transaction};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Change, ChangeKind, Coordinates, Position, TableName, Transaction};
+use crate::model::{ChangeKind, Coordinates, Position, TableName};
 use crate::net::{Server, ServerUrl, Session, text_literal};
 use crate::source::{self, Dump, DumpRequest};
 
@@ -112,7 +112,7 @@ async fn read_until(
     head: &Position,
 ) -> Result<(Vec<Foreign>, Position)> {
     let mut position = start.clone();
-    let mut found = Vec::new();
+    let (mut found, mut buffer) = (Vec::new(), RowBuffer::new());
     if position.covers(head) == Some(true) {
         return Ok((found, position));
     }
@@ -120,15 +120,17 @@ async fn read_until(
     let mut dump = Dump::open(url, green, &DumpRequest::new(start.clone(), server_id)).await?;
     let mut options = DecoderOptions::new(green.version.flavor, start.coordinates.clone());
     options.initial_checksum = green.binlog.has_checksums();
-    let mut decoder = Decoder::new(options);
+    let mut assembler = Assembler::new(options);
     while position.covers(head) != Some(true) {
-        match decoder.push(dump.next().await?)? {
-            Some(Decoded::Transaction(transaction)) => {
+        match assembler.push(dump.next().await?)? {
+            Some(Assembled::Transaction(transaction)) => {
                 position.coordinates = transaction.end.clone();
-                if let (Some(executed), Some(gtid)) = (&mut position.gtid, &transaction.gtid) {
-                    executed.insert(gtid);
+                if let Some(executed) = &mut position.gtid {
+                    for gtid in transaction.gtids() {
+                        executed.insert(gtid);
+                    }
                 }
-                let writes = foreign(&transaction);
+                let writes = foreign(&transaction, &mut buffer)?;
                 if !writes.is_empty() {
                     found.push(Foreign {
                         end: transaction.end,
@@ -138,9 +140,9 @@ async fn read_until(
                     });
                 }
             }
-            Some(Decoded::Advanced(coordinates)) => position.coordinates = coordinates,
+            Some(Assembled::Advanced(coordinates)) => position.coordinates = coordinates,
             // The source has nothing more to send: all of its log before the heartbeat was read.
-            Some(Decoded::Heartbeat(coordinates)) if coordinates >= head.coordinates => break,
+            Some(Assembled::Heartbeat(coordinates)) if coordinates >= head.coordinates => break,
             _ => {}
         }
     }
@@ -148,24 +150,28 @@ async fn read_until(
 }
 
 /// What a transaction wrote, if it is not the engine's own.
-fn foreign(transaction: &Transaction) -> Vec<ForeignWrite> {
+fn foreign(transaction: &Transaction, buffer: &mut RowBuffer) -> Result<Vec<ForeignWrite>> {
     let is_ours = transaction.changes.iter().any(|change| match change {
         Change::Rows(rows) => rows.table.name.schema.eq_ignore_ascii_case("bluegreen"),
-        Change::Statement(_) => false,
+        _ => false,
     });
     if is_ours {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    sum(transaction.changes.iter().filter_map(|change| match change {
-        // The server's own housekeeping.
-        Change::Rows(rows) if rows.table.name.is_system() => None,
-        Change::Rows(rows) => Some(ForeignWrite {
-            table: Some(rows.table.name.clone()),
-            kind: kind_name(rows.kind).into(),
-            row_count: rows.rows.len() as u64,
-        }),
-        Change::Statement(_) => Some(ForeignWrite { table: None, kind: "statement".into(), row_count: 1 }),
-    }))
+    let mut writes = Vec::new();
+    for change in &transaction.changes {
+        writes.push(match change {
+            // The server's own housekeeping.
+            Change::Rows(rows) if rows.table.name.is_system() => continue,
+            Change::Rows(rows) => ForeignWrite {
+                table: Some(rows.table.name.clone()),
+                kind: kind_name(rows.kind).into(),
+                row_count: rows.row_count(buffer)?,
+            },
+            _ => ForeignWrite { table: None, kind: "statement".into(), row_count: 1 },
+        });
+    }
+    Ok(sum(writes.into_iter()))
 }
 
 fn kind_name(kind: ChangeKind) -> &'static str {

@@ -17,8 +17,19 @@ const SERIALIZATION_VERSION: u64 = 1;
 pub(in crate::decode) struct GtidEvent {
     /// `None`: the transaction is anonymous.
     pub(in crate::decode) gtid: Option<Gtid>,
-    /// When this source committed it, in microseconds since 1970, where the server says (8.0.1 and newer).
-    pub(in crate::decode) committed_at_micros: Option<u64>,
+    pub(in crate::decode) clock: Clock,
+}
+
+/// When a transaction was committed, in the two senses of the word. 0: the server does not say.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::decode) struct Clock {
+    /// In microseconds since 1970, on this source (8.0.1 and newer).
+    pub(in crate::decode) committed_at_micros: u64,
+    /// The same on the server where the transaction came from.
+    pub(in crate::decode) original_committed_at_micros: u64,
+    /// The logical clock (5.7.5 and newer).
+    pub(in crate::decode) last_committed: i64,
+    pub(in crate::decode) sequence_number: i64,
 }
 
 impl GtidEvent {
@@ -35,16 +46,26 @@ impl GtidEvent {
             kind::ANONYMOUS_GTID => None,
             _ => Some(gtid(&number_at, uuid, "", sequence)?),
         };
-        // All behind this point came with later versions, and more may come: what is missing is no error, and what is
-        // beyond is passed.
-        let committed_at_micros = (|| {
-            if cursor.u8().ok()? != LOGICAL_CLOCK {
-                return None;
-            }
-            cursor.skip(16).ok()?;
-            cursor.uint_le(7).ok().map(|time| time & !HAS_ORIGINAL_TIME)
-        })();
-        Ok(GtidEvent { gtid, committed_at_micros: committed_at_micros.filter(|time| *time > 0) })
+        Ok(GtidEvent { gtid, clock: Clock::read(cursor) })
+    }
+}
+
+impl Clock {
+    /// All of it came with later versions, and more may come: what is missing is no error, and what is beyond is passed.
+    fn read(cursor: &mut Cursor<'_>) -> Clock {
+        let mut clock = Clock::default();
+        if cursor.remaining() < 17 || cursor.u8().ok() != Some(LOGICAL_CLOCK) {
+            return clock;
+        }
+        clock.last_committed = cursor.u64().unwrap_or(0).cast_signed();
+        clock.sequence_number = cursor.u64().unwrap_or(0).cast_signed();
+        let Ok(time) = cursor.uint_le(7) else { return clock };
+        clock.committed_at_micros = time & !HAS_ORIGINAL_TIME;
+        clock.original_committed_at_micros = match time & HAS_ORIGINAL_TIME {
+            0 => clock.committed_at_micros,
+            _ => cursor.uint_le(7).unwrap_or(0),
+        };
+        clock
     }
 }
 
@@ -88,7 +109,8 @@ fn read_tagged(cursor: &mut Cursor<'_>) -> Result<GtidEvent> {
     };
     let mut fields = cursor.part(fields)?;
 
-    let (mut uuid, mut sequence, mut tag, mut time) = (None, None, None, None);
+    let (mut uuid, mut sequence, mut tag, mut original) = (None, None, None, None);
+    let mut clock = Clock::default();
     let mut last = None;
     while !fields.is_empty() {
         let here = fields.clone();
@@ -109,23 +131,19 @@ fn read_tagged(cursor: &mut Cursor<'_>) -> Result<GtidEvent> {
             }
             field::SEQUENCE => {
                 let here = fields.clone();
-                // Signed: the lowest bit is the sign.
-                let number = variable_uint(&mut fields)?;
-                if number & 1 != 0 {
-                    return Err(here.corrupt("expected a GTID number, found a negative one"));
-                }
-                sequence = Some(number >> 1);
+                let number = u64::try_from(variable_int(&mut fields)?);
+                sequence = Some(number.map_err(|_| here.corrupt("expected a GTID number, found a negative one"))?);
             }
             field::TAG => {
                 let length = variable_uint(&mut fields)?;
                 let length = fields.length(length)?;
                 tag = Some(fields.identifier(length)?);
             }
-            field::IMMEDIATE_COMMIT_TIME => time = Some(variable_uint(&mut fields)?),
+            field::IMMEDIATE_COMMIT_TIME => clock.committed_at_micros = variable_uint(&mut fields)?,
+            field::ORIGINAL_COMMIT_TIME => original = Some(variable_uint(&mut fields)?),
+            field::LAST_COMMITTED => clock.last_committed = variable_int(&mut fields)?,
+            field::SEQUENCE_NUMBER => clock.sequence_number = variable_int(&mut fields)?,
             field::FLAGS
-            | field::LAST_COMMITTED
-            | field::SEQUENCE_NUMBER
-            | field::ORIGINAL_COMMIT_TIME
             | field::TRANSACTION_LENGTH
             | field::IMMEDIATE_VERSION
             | field::ORIGINAL_VERSION
@@ -139,17 +157,24 @@ fn read_tagged(cursor: &mut Cursor<'_>) -> Result<GtidEvent> {
             _ => break,
         }
     }
+    clock.original_committed_at_micros = original.unwrap_or(clock.committed_at_micros);
     match (uuid, sequence) {
-        (Some(uuid), Some(sequence)) => Ok(GtidEvent {
-            gtid: Some(gtid(&here, uuid, tag.unwrap_or_default(), sequence)?),
-            committed_at_micros: time.filter(|time| *time > 0),
-        }),
+        (Some(uuid), Some(sequence)) => {
+            Ok(GtidEvent { gtid: Some(gtid(&here, uuid, tag.unwrap_or_default(), sequence)?), clock })
+        }
         _ => Err(here.corrupt("expected a UUID and a number in a tagged GTID")),
     }
 }
 
+/// A signed integer: the lowest bit is the sign, and of a negative one all others are inverted.
+fn variable_int(cursor: &mut Cursor<'_>) -> Result<i64> {
+    let number = variable_uint(cursor)?;
+    let magnitude = (number >> 1).cast_signed();
+    Ok(if number & 1 == 0 { magnitude } else { !magnitude })
+}
+
 /// An integer of 1 to 9 bytes: the count of low one-bits in the first byte is the count of bytes that follow.
-fn variable_uint(cursor: &mut Cursor<'_>) -> Result<u64> {
+pub(super) fn variable_uint(cursor: &mut Cursor<'_>) -> Result<u64> {
     let first = cursor.u8()?;
     let more = usize::try_from(first.trailing_ones()).unwrap_or(8);
     let low = match first.trailing_ones() {

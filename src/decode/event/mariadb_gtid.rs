@@ -1,7 +1,7 @@
-//! MariaDB's GTID and GTID_LIST (MariaDB source, `sql/log_event.h`, `Gtid_log_event`, `Gtid_list_log_event`).
+//! MariaDB's GTID: the start of an event group (MariaDB source, `sql/log_event.h`, `Gtid_log_event`).
 
+use super::xa::Xid;
 use crate::decode::cursor::Cursor;
-use crate::decode::fault::unsupported;
 use crate::error::Result;
 use crate::model::{Gtid, MariaDbGtid};
 
@@ -10,6 +10,7 @@ const GROUP_COMMIT_ID: u8 = 0x2;
 const PREPARED_XA: u8 = 0x40;
 const COMPLETED_XA: u8 = 0x80;
 
+const MULTI_ENGINE: u8 = 0x1;
 const START_ALTER: u8 = 0x2;
 const COMMIT_ALTER: u8 = 0x4;
 const ROLLBACK_ALTER: u8 = 0x8;
@@ -19,6 +20,22 @@ pub(in crate::decode) struct MariaDbGtidEvent {
     pub(in crate::decode) gtid: Gtid,
     /// The group is one statement, without COMMIT.
     pub(in crate::decode) is_standalone: bool,
+    /// Transactions of one number were committed together.
+    pub(in crate::decode) group_commit_id: Option<u64>,
+    pub(in crate::decode) alter: Option<AlterPhase>,
+}
+
+/// What a group is of an `ALTER TABLE` that is logged in two phases (`binlog_alter_two_phase=ON`, MariaDB 10.8 and
+/// newer).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AlterPhase {
+    /// It began: nothing is changed yet.
+    Start,
+    /// It succeeded: this group's statement is the change.
+    Commit,
+    /// It failed: nothing was changed.
+    Rollback,
 }
 
 impl MariaDbGtidEvent {
@@ -27,32 +44,26 @@ impl MariaDbGtidEvent {
         let sequence = cursor.u64()?;
         let domain = cursor.u32()?;
         let flags = cursor.u8()?;
+        let group_commit_id = match flags & GROUP_COMMIT_ID {
+            0 => None,
+            _ => Some(cursor.u64()?),
+        };
         if flags & (PREPARED_XA | COMPLETED_XA) != 0 {
-            return Err(
-                unsupported("XA transactions are not handled").with_advice("keep XA transactions off the source")
-            );
+            // The group's own events have the id again.
+            Xid::read(cursor, true)?;
         }
-        if flags & GROUP_COMMIT_ID != 0 {
-            cursor.skip(8)?;
-        }
-        // Without a commit id zero bytes fill the place, which read as no further flags.
+        // Zero bytes fill the fixed part up, which read as no further flags.
         let extra = if cursor.is_empty() { 0 } else { cursor.u8()? };
-        if extra & (START_ALTER | COMMIT_ALTER | ROLLBACK_ALTER) != 0 {
-            return Err(unsupported("an ALTER TABLE that is logged in two phases is not handled")
-                .with_advice("set binlog_alter_two_phase=OFF on the source"));
+        if extra & MULTI_ENGINE != 0 {
+            cursor.u8()?;
         }
+        let alter = match extra {
+            extra if extra & START_ALTER != 0 => Some(AlterPhase::Start),
+            extra if extra & COMMIT_ALTER != 0 => Some(AlterPhase::Commit),
+            extra if extra & ROLLBACK_ALTER != 0 => Some(AlterPhase::Rollback),
+            _ => None,
+        };
         let gtid = Gtid::MariaDb(MariaDbGtid { domain, server, sequence });
-        Ok(MariaDbGtidEvent { gtid, is_standalone: flags & STANDALONE != 0 })
+        Ok(MariaDbGtidEvent { gtid, is_standalone: flags & STANDALONE != 0, group_commit_id, alter })
     }
-}
-
-/// Checks that a GTID_LIST is whole; what it says is known from elsewhere.
-pub(in crate::decode) fn read_list(cursor: &mut Cursor<'_>) -> Result<()> {
-    let count = cursor.u32()? & 0x0fff_ffff;
-    let expected = u64::from(count).saturating_mul(16);
-    let found = u64::try_from(cursor.remaining()).unwrap_or(u64::MAX);
-    if found < expected {
-        return Err(cursor.corrupt(format!("expected {count} GTIDs of 16 bytes, found {found} bytes")));
-    }
-    Ok(())
 }

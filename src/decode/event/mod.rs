@@ -1,14 +1,161 @@
 //! One file an event, or a family of them. Names are the manual's.
 
 pub(super) mod format_description;
+pub(super) mod fragment;
 pub(super) mod gtid;
 pub(super) mod heartbeat;
 pub(super) mod mariadb_gtid;
 pub(super) mod payload;
+pub(super) mod previous_gtids;
 pub(super) mod query;
 pub(super) mod rotate;
-pub(super) mod rows;
-pub(super) mod table_map;
+pub(super) mod session_value;
+pub(super) mod xa;
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::cursor::Cursor;
+use super::fault::{corrupt, unsupported};
+use super::header::{HEADER_LENGTH, Header};
+use crate::error::{Error, Result};
+use crate::model::{Coordinates, Flavor};
+
+/// One event of the log: its checksum was right and is off, and if it was part of a compressed transaction, it is
+/// unfolded.
+#[derive(Clone)]
+pub struct Event {
+    header: Header,
+    /// The whole event, from its header on.
+    bytes: Bytes,
+    body_end: usize,
+    start: Coordinates,
+    end: u64,
+    is_inner: bool,
+    /// Whether the log goes on behind it.
+    is_last: bool,
+}
+
+impl Event {
+    pub(super) fn new(header: Header, bytes: Bytes, body_end: usize, start: Coordinates, end: u64) -> Event {
+        Event { header, bytes, body_end, start, end, is_inner: false, is_last: true }
+    }
+
+    /// An event of a compressed transaction or one put together from fragments, which has the place of `outer`.
+    pub(super) fn inner(bytes: Bytes, outer: &Event, is_last: bool) -> Result<Event> {
+        let header = Header::read(&mut Cursor::new(&bytes))?;
+        if usize::try_from(header.size).ok() != Some(bytes.len()) {
+            let found = bytes.len();
+            return Err(corrupt(format!("expected an event of {} bytes, found {found} bytes", header.size)));
+        }
+        let body_end = bytes.len();
+        Ok(Event { header, bytes, body_end, start: outer.start.clone(), end: outer.end, is_inner: true, is_last })
+    }
+
+    pub(super) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The event's number.
+    pub fn kind(&self) -> u8 {
+        self.header.kind
+    }
+
+    /// When it was written, in seconds since 1970.
+    pub fn seconds(&self) -> u32 {
+        self.header.timestamp
+    }
+
+    /// Where it starts; of a compressed transaction's event, where the payload starts.
+    pub fn start(&self) -> Coordinates {
+        self.start.clone()
+    }
+
+    /// The offset of its end in the same file.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// The coordinates of its end.
+    pub(super) fn end_coordinates(&self) -> Coordinates {
+        Coordinates { file: self.start.file.clone(), offset: self.end }
+    }
+
+    pub(super) fn start_coordinates(&self) -> &Coordinates {
+        &self.start
+    }
+
+    /// Whether it was made for a dump, and is not in the log.
+    pub(super) fn is_artificial(&self) -> bool {
+        !self.is_inner && self.header.is_artificial()
+    }
+
+    /// The whole event, the checksum too where it had one.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// The number of the byte behind the body.
+    pub(super) fn body_end(&self) -> usize {
+        self.body_end
+    }
+
+    /// What is behind the header, without the checksum.
+    pub(super) fn body(&self) -> Cursor<'_> {
+        Cursor::numbered(self.bytes.get(HEADER_LENGTH..self.body_end).unwrap_or_default(), HEADER_LENGTH)
+    }
+
+    /// What is behind the header, a format description's checksum too.
+    pub(super) fn body_with_checksum(&self) -> Cursor<'_> {
+        Cursor::numbered(self.bytes.get(HEADER_LENGTH..).unwrap_or_default(), HEADER_LENGTH)
+    }
+
+    /// Whether it was part of another event.
+    pub(super) fn is_inner(&self) -> bool {
+        self.is_inner
+    }
+
+    /// Whether nothing of the frame comes behind it.
+    pub(super) fn is_last(&self) -> bool {
+        self.is_last
+    }
+
+    /// Adds the event's place to an error that has none.
+    #[cold]
+    pub(super) fn locate(&self, error: Error) -> Error {
+        error.at(|place| {
+            place.coordinates.get_or_insert_with(|| self.start.clone());
+            place.event.get_or_insert_with(|| name_of(self.header.kind));
+        })
+    }
+}
+
+impl std::fmt::Debug for Event {
+    /// Without the body.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Event({}, {} bytes at {})", name_of(self.header.kind), self.bytes.len(), self.start)
+    }
+}
+
+/// The event's name, or its number where there is no name.
+#[cold]
+pub(super) fn name_of(number: u8) -> Cow<'static, str> {
+    match name(number) {
+        "unknown" => format!("number {number}").into(),
+        name => name.into(),
+    }
+}
+
+#[cold]
+pub(super) fn of_other_flavor(number: u8, flavor: Flavor) -> Error {
+    unsupported(format!("event {number} is of another family of servers, the source was said to be {flavor}"))
+        .with_advice("give the source's flavour as it is")
+}
 
 /// The numbers of the events (MySQL source, `libs/mysql/binlog/event/binlog_event.h`, `Log_event_type`; from 160 on
 /// MariaDB source, `sql/log_event.h`).
@@ -59,7 +206,7 @@ pub(super) mod kind {
 }
 
 /// An event's name as the manuals have it.
-pub(super) fn name(number: u8) -> &'static str {
+fn name(number: u8) -> &'static str {
     match number {
         kind::START_V3 => "START_V3",
         kind::QUERY => "QUERY",

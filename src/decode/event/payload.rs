@@ -2,17 +2,17 @@
 //! `libs/mysql/binlog/event/codecs/binary.cpp` and `compression`).
 //!
 //! # Invariants
-//! 1. Events are unfolded one at a time; the bound holds for their sum and before each is taken.
+//! 1. Events are unfolded a block at a time: memory follows one block and the largest event within, never the sum.
 //! 2. The sum must be what the event promises, and end between two events.
+//! 3. The decompressor and the block are kept from one payload to the next.
 
-use std::io::Read;
-
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
+use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
 use crate::decode::cursor::Cursor;
 use crate::decode::fault::{corrupt, limit, unsupported};
 use crate::decode::header::{HEADER_LENGTH, Header};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const END_MARK: u64 = 0;
 const PAYLOAD_SIZE: u64 = 1;
@@ -22,17 +22,32 @@ const UNCOMPRESSED_SIZE: u64 = 3;
 const ZSTD: u64 = 0;
 const NONE: u64 = 255;
 
-/// The events within, in order.
-pub(in crate::decode) struct PayloadEvents<'a> {
-    stream: Box<dyn Read + 'a>,
+/// How much is unfolded at a time.
+const BLOCK: usize = 256 << 10;
+
+/// Unfolds payloads, one after the other.
+#[derive(Default)]
+pub(in crate::decode) struct Payload {
+    zstd: Option<Decoder<'static>>,
+    /// What is still folded, where the payload is compressed.
+    folded: Bytes,
+    is_plain: bool,
+    /// Unfolded bytes that were not given away.
+    plain: BytesMut,
     promised: Option<u64>,
     unfolded: u64,
-    max_bytes: u64,
+    /// Whether the compressed stream came to a frame's end.
+    is_at_frame_end: bool,
+    is_open: bool,
 }
 
-impl<'a> PayloadEvents<'a> {
-    /// Reads the fields in front of the payload.
-    pub(in crate::decode) fn open(cursor: &mut Cursor<'a>, max_bytes: u64) -> Result<PayloadEvents<'a>> {
+impl Payload {
+    pub(in crate::decode) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    /// Reads the fields in front of the payload, of which `event` is the whole.
+    pub(in crate::decode) fn open(&mut self, event: &Bytes, cursor: &mut Cursor<'_>) -> Result<()> {
         let (mut size, mut algorithm, mut promised) = (None, None, None);
         loop {
             let field = cursor.packed_uint()?;
@@ -55,69 +70,106 @@ impl<'a> PayloadEvents<'a> {
             let found = cursor.remaining();
             return Err(cursor.corrupt(format!("expected a payload of {size} bytes, found {found} bytes")));
         }
-        if let Some(promised) = promised.filter(|promised| *promised > max_bytes) {
-            return Err(too_large(promised, max_bytes));
-        }
-        let stream: Box<dyn Read + 'a> = match algorithm {
-            ZSTD => Box::new(
-                zstd::stream::read::Decoder::with_buffer(cursor.rest())
-                    .map_err(|error| corrupt("a transaction's payload cannot be unfolded").with_source(error))?,
-            ),
-            NONE => Box::new(cursor.rest()),
+        self.is_plain = match algorithm {
+            ZSTD => false,
+            NONE => true,
             other => return Err(unsupported(format!("compression {other} of a transaction's payload is not known"))),
         };
-        Ok(PayloadEvents { stream, promised, unfolded: 0, max_bytes })
+        if !self.is_plain {
+            match &mut self.zstd {
+                Some(zstd) => zstd.reinit(),
+                none => Decoder::new().map(|zstd| *none = Some(zstd)),
+            }
+            .map_err(cannot_unfold)?;
+        }
+        let start = cursor.offset();
+        self.folded = event.slice(start..start.saturating_add(cursor.remaining()));
+        self.plain.clear();
+        (self.promised, self.unfolded, self.is_at_frame_end, self.is_open) = (promised, 0, false, true);
+        Ok(())
     }
 
-    /// The next event, `None` at a clean end.
-    pub(in crate::decode) fn next(&mut self) -> Result<Option<Bytes>> {
-        let mut event = BytesMut::new();
-        self.fill(&mut event, HEADER_LENGTH)?;
-        if event.is_empty() {
-            return match self.promised.filter(|promised| *promised != self.unfolded) {
-                Some(promised) => {
-                    Err(corrupt(format!("expected {promised} bytes in a payload, found {} bytes", self.unfolded)))
-                }
-                None => Ok(None),
-            };
+    /// The next event. With the last one, the end is checked and the payload closed.
+    pub(in crate::decode) fn next(&mut self, max_event_bytes: u64) -> Result<Bytes> {
+        if !self.fill(HEADER_LENGTH)? {
+            return Err(corrupt("expected an event in a transaction's payload, found none"));
         }
-        let event_start = event.clone().freeze();
-        let size = Header::read(&mut Cursor::new(&event_start))?.size;
+        let size = Header::read(&mut Cursor::new(self.front()))?.size;
+        if u64::from(size) > max_event_bytes {
+            return Err(limit(format!("an event of {size} bytes in a payload, the bound is {max_event_bytes} bytes")));
+        }
         let size = usize::try_from(size).ok().filter(|size| *size >= HEADER_LENGTH);
         let size = size.ok_or_else(|| corrupt("expected an event's length of at least 19 bytes in a payload"))?;
-        let added = u64::try_from(size).unwrap_or(u64::MAX);
-        let unfolded = self.unfolded.saturating_add(added);
-        if unfolded > self.max_bytes {
-            return Err(too_large(unfolded, self.max_bytes));
+        if !self.fill(size)? {
+            let found = self.front().len();
+            return Err(corrupt(format!("expected an event of {size} bytes in a payload, found {found}")));
         }
-        self.fill(&mut event, size)?;
-        if event.len() != size {
-            return Err(corrupt(format!("expected an event of {size} bytes in a payload, found {}", event.len())));
+        self.unfolded = self.unfolded.saturating_add(u64::try_from(size).unwrap_or(u64::MAX));
+        let event = if self.is_plain { self.folded.split_to(size) } else { self.plain.split_to(size).freeze() };
+        if !self.fill(HEADER_LENGTH)? {
+            self.close()?;
         }
-        self.unfolded = unfolded;
-        Ok(Some(event.freeze()))
+        Ok(event)
     }
 
-    /// Reads until `event` has `length` bytes or the stream ends.
-    fn fill(&mut self, event: &mut BytesMut, length: usize) -> Result<()> {
-        let mut chunk = [0; 16 * 1024];
-        while event.len() < length {
-            let room = length.saturating_sub(event.len()).min(chunk.len());
-            let Some(room) = chunk.get_mut(..room) else { break };
-            let read = self
-                .stream
-                .read(room)
-                .map_err(|error| corrupt("a transaction's payload cannot be unfolded").with_source(error))?;
-            if read == 0 {
-                break;
-            }
-            event.extend_from_slice(room.get(..read).unwrap_or_default());
+    fn front(&self) -> &[u8] {
+        if self.is_plain { &self.folded } else { &self.plain }
+    }
+
+    fn close(&mut self) -> Result<()> {
+        self.is_open = false;
+        let left = self.front().len();
+        if left > 0 {
+            return Err(corrupt(format!("expected an event's header in a payload, found {left} bytes")));
         }
-        Ok(())
+        if !self.is_plain && !self.is_at_frame_end {
+            return Err(corrupt("a transaction's payload is cut"));
+        }
+        match self.promised.filter(|promised| *promised != self.unfolded) {
+            Some(promised) => {
+                Err(corrupt(format!("expected {promised} bytes in a payload, found {} bytes", self.unfolded)))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Unfolds until `length` bytes are there; false where the payload ends before.
+    fn fill(&mut self, length: usize) -> Result<bool> {
+        while self.front().len() < length {
+            if self.is_plain || !self.unfold()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Unfolds a block; false where nothing more comes.
+    fn unfold(&mut self) -> Result<bool> {
+        let Some(zstd) = &mut self.zstd else { return Ok(false) };
+        if self.folded.is_empty() && self.is_at_frame_end {
+            return Ok(false);
+        }
+        let start = self.plain.len();
+        // Room that all events of the block before have given back is used again.
+        self.plain.resize(start.saturating_add(BLOCK), 0);
+        let mut out = OutBuffer::around(self.plain.get_mut(start..).unwrap_or_default());
+        let mut folded = InBuffer::around(&self.folded);
+        let hint = zstd.run(&mut folded, &mut out);
+        let (read, written) = (folded.pos(), out.pos());
+        self.plain.truncate(start.saturating_add(written));
+        self.is_at_frame_end = hint.map_err(cannot_unfold)? == 0;
+        self.folded.advance(read);
+        Ok(read > 0 || written > 0)
+    }
+}
+
+impl std::fmt::Debug for Payload {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Payload({} bytes unfolded)", self.unfolded)
     }
 }
 
 #[cold]
-fn too_large(wanted: u64, max_bytes: u64) -> crate::Error {
-    limit(format!("a compressed transaction unfolds to {wanted} bytes or more, the bound is {max_bytes} bytes"))
+fn cannot_unfold(error: std::io::Error) -> Error {
+    corrupt("a transaction's payload cannot be unfolded").with_source(error)
 }

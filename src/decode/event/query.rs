@@ -1,45 +1,46 @@
 //! QUERY: a statement as text, and the words that bound a transaction (MySQL source,
 //! `libs/mysql/binlog/event/statement_events.h`, `Query_event`).
 
-use bytes::Bytes;
+use std::ops::Range;
 
-use crate::decode::compression;
+use super::xa::Xid;
 use crate::decode::cursor::Cursor;
 use crate::decode::fault::unsupported;
 use crate::error::Result;
 
-/// A statement of the log.
-pub(in crate::decode) struct QueryEvent {
+/// A QUERY event up to its text.
+pub(in crate::decode) struct QueryEvent<'a> {
     /// The session's default schema.
-    pub(in crate::decode) schema: String,
+    pub(in crate::decode) schema: &'a str,
+    /// The session that ran it.
+    pub(in crate::decode) thread: u32,
     /// The error that the statement ended with on the source.
     pub(in crate::decode) error_code: u16,
-    /// The text, in the session's character set.
-    pub(in crate::decode) sql: Bytes,
+    /// Where the session's settings are in the event.
+    pub(in crate::decode) status: Range<usize>,
+    /// What is behind: the text, folded or plain.
+    pub(in crate::decode) text: Cursor<'a>,
 }
 
-impl QueryEvent {
-    /// Reads the body; `max_bytes` bounds a compressed text.
-    pub(in crate::decode) fn read(
-        cursor: &mut Cursor<'_>,
-        is_compressed: bool,
-        post_header_length: u8,
-        max_bytes: u64,
-    ) -> Result<QueryEvent> {
+impl<'a> QueryEvent<'a> {
+    /// Reads the body up to the text.
+    pub(in crate::decode) fn read(mut cursor: Cursor<'a>, post_header_length: u8) -> Result<QueryEvent<'a>> {
         let mut fixed = cursor.part(usize::from(post_header_length))?;
-        let _thread = fixed.u32()?;
+        let thread = fixed.u32()?;
         let _seconds = fixed.u32()?;
         let schema_length = usize::from(fixed.u8()?);
         let error_code = fixed.u16()?;
-        let status_length = usize::from(fixed.u16()?);
+        // Servers before 5.0 had none.
+        let status_length = if fixed.is_empty() { 0 } else { usize::from(fixed.u16()?) };
+        let status = cursor.offset();
         cursor.skip(status_length)?;
-        let schema = cursor.identifier(schema_length)?.to_owned();
+        let status = status..cursor.offset();
+        let schema = cursor.identifier(schema_length)?;
         let here = cursor.clone();
         if cursor.u8()? != 0 {
             return Err(here.corrupt("expected a zero byte behind the schema"));
         }
-        let sql = if is_compressed { compression::unfold_mariadb(cursor, max_bytes)? } else { cursor.rest_view()? };
-        Ok(QueryEvent { schema, error_code, sql })
+        Ok(QueryEvent { schema, thread, error_code, status, text: cursor })
     }
 }
 
@@ -53,8 +54,14 @@ pub(in crate::decode) enum Verb {
     Savepoint(Vec<u8>),
     /// With the name in lower case.
     RollbackTo(Vec<u8>),
-    /// Any statement of a two-phase transaction.
-    Xa,
+    /// The start of a two-phase transaction's changes.
+    XaStart,
+    /// Their end; the PREPARE follows.
+    XaEnd,
+    /// The commit of a prepared transaction.
+    XaCommit(Xid),
+    /// The rollback of a prepared transaction.
+    XaRollback(Xid),
     /// Any other statement.
     Other,
 }
@@ -63,6 +70,9 @@ impl Verb {
     /// Tells the words by their exact text, whatever their case; anything else, a comment in between too, is
     /// [`Verb::Other`].
     pub(in crate::decode) fn of(sql: &[u8]) -> Result<Verb> {
+        if sql == b"BEGIN" {
+            return Ok(Verb::Begin);
+        }
         let sql = sql.trim_ascii();
         let is = |word: &str| sql.eq_ignore_ascii_case(word.as_bytes());
         if is("BEGIN") {
@@ -74,8 +84,8 @@ impl Verb {
         if is("ROLLBACK") {
             return Ok(Verb::Rollback);
         }
-        if word(sql, "XA").is_some() {
-            return Ok(Verb::Xa);
+        if let Some(rest) = word(sql, "XA") {
+            return xa(rest);
         }
         if let Some(name) = word(sql, "SAVEPOINT") {
             return savepoint_name(name).map(|name| name.map_or(Verb::Other, Verb::Savepoint));
@@ -88,6 +98,28 @@ impl Verb {
             }
         }
         Ok(Verb::Other)
+    }
+}
+
+/// What follows `XA`.
+fn xa(rest: &[u8]) -> Result<Verb> {
+    let id = |text: &[u8]| {
+        // The server's own text; whatever else it is, it would be guessed.
+        let text = text.strip_suffix(b" ONE PHASE").unwrap_or(text);
+        Xid::parse(text).ok_or_else(|| unsupported("a statement of a two-phase transaction has an unknown form"))
+    };
+    if word(rest, "START").is_some() || word(rest, "BEGIN").is_some() {
+        return Ok(Verb::XaStart);
+    }
+    if word(rest, "END").is_some() {
+        return Ok(Verb::XaEnd);
+    }
+    if let Some(text) = word(rest, "COMMIT") {
+        return id(text).map(Verb::XaCommit);
+    }
+    match word(rest, "ROLLBACK") {
+        Some(text) => id(text).map(Verb::XaRollback),
+        None => Err(unsupported("a statement of a two-phase transaction has an unknown form")),
     }
 }
 
@@ -138,7 +170,11 @@ mod tests {
         assert_eq!(of("rollback"), Verb::Rollback);
         assert_eq!(of("BEGIN WORK"), Verb::Other);
         assert_eq!(of("/* x */ COMMIT"), Verb::Other);
-        assert_eq!(of("XA START X'61',X'',1"), Verb::Xa);
+        assert_eq!(of("XA START X'61',X'',1"), Verb::XaStart);
+        assert_eq!(of("XA END X'61',X'',1"), Verb::XaEnd);
+        assert_eq!(of("XA COMMIT X'61',X'',1"), Verb::XaCommit(Xid::parse(b"X'61',X'',1").unwrap()));
+        assert_eq!(of("XA ROLLBACK X'61',X'',1"), Verb::XaRollback(Xid::parse(b"X'61',X'',1").unwrap()));
+        assert!(Verb::of(b"XA RECOVER").is_err());
         assert_eq!(of("XAVIER"), Verb::Other);
         assert_eq!(of("SAVEPOINT `A``b`"), Verb::Savepoint(b"a`b".to_vec()));
         assert_eq!(of("savepoint A_1"), Verb::Savepoint(b"a_1".to_vec()));

@@ -30,6 +30,26 @@ const DOUBLE: u8 = 0xb;
 const STRING: u8 = 0xc;
 const OPAQUE: u8 = 0xf;
 
+/// A document as the log holds it.
+#[derive(Clone, Copy)]
+pub struct JsonRef<'a> {
+    document: &'a [u8],
+}
+
+impl<'a> JsonRef<'a> {
+    pub(in crate::decode) fn new(document: &'a [u8]) -> Result<JsonRef<'a>> {
+        Ok(JsonRef { document })
+    }
+
+    /// All of it.
+    ///
+    /// # Errors
+    /// `Corrupt`.
+    pub fn to_tree(self) -> Result<Json> {
+        read(&Bytes::copy_from_slice(self.document))
+    }
+}
+
 /// A document. No bytes at all are what `INSERT IGNORE` leaves where a value was missing: the server reads JSON null.
 pub(super) fn read(document: &Bytes) -> Result<Json> {
     if document.is_empty() {
@@ -38,6 +58,13 @@ pub(super) fn read(document: &Bytes) -> Result<Json> {
     let mut cursor = Cursor::new(document);
     let kind = cursor.u8()?;
     Reader { budget: document.len() }.value(kind, document.slice(1..), 0)
+}
+
+pub(in crate::decode) fn apply_diff(_before: &[u8], _diff: &[u8], _out: &mut Vec<u8>) -> Result<()> {
+    Err(corrupt("todo"))
+}
+pub(in crate::decode) fn read_diff(_diff: &[u8]) -> Result<super::ValueRef<'_>> {
+    Err(corrupt("todo"))
 }
 
 struct Reader {
@@ -98,13 +125,13 @@ impl Reader {
         let json = match kind {
             super::NEWDECIMAL => {
                 let (precision, scale) = (data.u8()?, data.u8()?);
-                Json::Decimal(decimal::read(&mut data, precision, scale)?)
+                Json::Decimal(decimal::DecimalRef::new(data.rest(), precision, scale)?.text()?.as_str().to_owned())
             }
             super::DATE => Json::Date(temporal::packed(&mut data, temporal::Packed::Date)?),
             super::TIME => Json::Time(temporal::packed(&mut data, temporal::Packed::Time)?),
             super::DATETIME => Json::DateTime(temporal::packed(&mut data, temporal::Packed::DateTime)?),
             super::TIMESTAMP => Json::Timestamp(temporal::packed(&mut data, temporal::Packed::DateTime)?),
-            other => Json::Opaque(other, data.rest_view()?),
+            other => Json::Opaque(other, Bytes::copy_from_slice(data.rest())),
         };
         if data.is_empty() { Ok(json) } else { Err(corrupt("a JSON value is longer than its type")) }
     }
@@ -150,7 +177,7 @@ impl Reader {
             return scalar(kind, &mut slot);
         }
         let mut value = at(container, slot.uint_le(width.0)?)?;
-        self.value(kind, value.rest_view()?, depth)
+        self.value(kind, Bytes::copy_from_slice(value.rest()), depth)
     }
 }
 
@@ -168,7 +195,7 @@ fn open(bytes: &Bytes, width: Width, key_entry: usize) -> Result<(Bytes, usize, 
     let size = cursor.uint_le(width.0)?;
     let mut whole = Cursor::new(bytes);
     let size = whole.length(size)?;
-    let container = whole.view(size)?;
+    let container = Bytes::copy_from_slice(whole.take(size)?);
     let head = width.0.saturating_mul(2);
     let entry = width.0.saturating_add(1).saturating_add(key_entry);
     let needed = usize::try_from(count).ok().and_then(|count| count.checked_mul(entry)?.checked_add(head));

@@ -1,17 +1,22 @@
-//! One column's value out of a row image, by the column's type (MySQL source, `sql/log_event.cc`, `log_event_print_value`,
-//! and `libs/mysql/binlog/event/wrapper_functions.h`).
+//! One column's value out of a row image, by the column's type (MySQL source, `sql/log_event.cc`,
+//! `log_event_print_value`, and `libs/mysql/binlog/event/wrapper_functions.h`).
 
-mod bits;
-mod decimal;
-mod integer;
-mod json;
+pub(super) mod decimal;
+pub(super) mod json;
 mod temporal;
-mod text;
+pub(super) mod text;
+
+use std::fmt;
+
+use bytes::Bytes;
 
 use super::cursor::Cursor;
-use super::fault::unsupported;
+use super::fault::corrupt;
 use crate::error::Result;
-use crate::model::{Flavor, Value, WireColumn};
+use crate::model::{TemporalParts, Value};
+
+pub use self::decimal::{DecimalRef, DecimalText};
+pub use self::json::JsonRef;
 
 pub(super) const TINY: u8 = 1;
 pub(super) const SHORT: u8 = 2;
@@ -54,67 +59,235 @@ pub(super) fn type_name(code: u8) -> &'static str {
         TIMESTAMP => "TIMESTAMP",
         TIME => "TIME",
         DATETIME => "DATETIME",
-        BLOB_COMPRESSED => "BLOB COMPRESSED",
-        VARCHAR_COMPRESSED => "VARCHAR COMPRESSED",
         244 => "typed array",
         _ => "unknown",
     }
 }
 
-/// The value of a column that is not NULL.
-#[inline]
-pub(super) fn read(column: &WireColumn, flavor: Flavor, cursor: &mut Cursor<'_>) -> Result<Value> {
-    let metadata = column.metadata;
-    match column.type_code {
-        TINY => integer::read(cursor, 1, column.is_unsigned),
-        SHORT => integer::read(cursor, 2, column.is_unsigned),
-        INT24 => integer::read(cursor, 3, column.is_unsigned),
-        LONG => integer::read(cursor, 4, column.is_unsigned),
-        LONGLONG => integer::read(cursor, 8, column.is_unsigned),
-        FLOAT if metadata == 4 => cursor.array().map(f32::from_le_bytes).map(Value::Float),
-        DOUBLE if metadata == 8 => cursor.array().map(f64::from_le_bytes).map(Value::Double),
-        FLOAT | DOUBLE => Err(cursor.corrupt(format!("expected a floating number of 4 or 8 bytes, found {metadata}"))),
-        NEWDECIMAL => {
-            let [precision, scale] = metadata.to_be_bytes();
-            decimal::read(cursor, precision, scale).map(Value::Decimal).map_err(|error| cursor.mark(error))
-        }
-        STRING => text::bounded(cursor, text::fixed_length(metadata)),
-        VARCHAR | VAR_STRING => text::bounded(cursor, metadata),
-        TINY_BLOB | MEDIUM_BLOB | LONG_BLOB | BLOB | GEOMETRY | VECTOR => text::blob(cursor, metadata),
-        JSON => {
-            let here = cursor.clone();
-            let length = text::blob_length(cursor, metadata)?;
-            let document = cursor.view(length)?;
-            json::read(&document).map(|json| Value::Json(Box::new(json))).map_err(|error| {
-                // The byte within the document says nothing to a reader of the event.
-                here.corrupt(error.message().to_owned())
-            })
-        }
-        ENUM => bits::enumeration(cursor, metadata),
-        SET => bits::set(cursor, metadata),
-        BIT => bits::bit(cursor, metadata),
-        YEAR => temporal::year(cursor),
-        DATE | NEWDATE => temporal::date(cursor),
-        TIME2 => temporal::time2(cursor, metadata),
-        DATETIME2 => temporal::datetime2(cursor, metadata),
-        TIMESTAMP2 => temporal::timestamp2(cursor, metadata),
-        NULL => Ok(Value::Null),
-        TIME | DATETIME | TIMESTAMP if flavor == Flavor::MariaDb => Err(ambiguous(column.type_code)),
-        TIME => temporal::old_time(cursor),
-        DATETIME => temporal::old_datetime(cursor),
-        TIMESTAMP => temporal::old_timestamp(cursor),
-        BLOB_COMPRESSED | VARCHAR_COMPRESSED => {
-            Err(unsupported(format!("columns of type {} are not handled", type_name(column.type_code)))
-                .with_advice("alter the column to one without COMPRESSED before starting"))
-        }
-        other => Err(unsupported(format!("columns of type {other} ({}) are not handled", type_name(other)))),
+/// How the bytes of a column's values are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reader {
+    Null,
+    Int,
+    UInt,
+    Float,
+    Double,
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
+    Bytes,
+    /// MariaDB's COMPRESSED columns; unfolded before they are read.
+    Compressed,
+    Json,
+    Enum,
+    Set,
+    /// With the number of bits.
+    Bit(u16),
+    Year,
+    Date,
+    /// The temporal types with their digits behind the second.
+    Time(u8),
+    DateTime(u8),
+    Timestamp(u8),
+    OldTime,
+    OldDateTime,
+    OldTimestamp,
+    HiresTime(u8),
+    HiresDateTime(u8),
+    HiresTimestamp(u8),
+}
+
+/// A value as a view of the log's bytes: nothing is copied, and what costs work (a DECIMAL's digits, a JSON document's
+/// parts, text in a character set) is worked out when it is asked for.
+///
+/// `Debug` shows the kind and never the content: row values stay out of logs.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub enum ValueRef<'a> {
+    /// SQL NULL.
+    Null,
+    /// An integer column that is signed, or whose signedness the log does not say (MySQL before 8.0.1, MariaDB before
+    /// 10.5): sign-extended from the column's width.
+    Int(i64),
+    /// An integer column that the log says is unsigned.
+    UInt(u64),
+    /// FLOAT.
+    Float(f32),
+    /// DOUBLE.
+    Double(f64),
+    /// DECIMAL.
+    Decimal(DecimalRef<'a>),
+    /// CHAR, VARCHAR, TEXT, BINARY, VARBINARY, BLOB, GEOMETRY, VECTOR, UUID, INET: the bytes in the column's own
+    /// character set. A fixed BINARY column comes without its trailing zero bytes.
+    Bytes(&'a [u8]),
+    /// BIT(n), right-aligned.
+    Bit(u64),
+    /// ENUM: the index from 1; 0 is the empty error value.
+    Enum(u16),
+    /// SET: bit 0 is the first member.
+    Set(u64),
+    /// YEAR: 0 or 1901 to 2155.
+    Year(u16),
+    /// DATE; any part may be zero.
+    Date(TemporalParts),
+    /// TIME: `hour` may reach 838.
+    Time(TemporalParts),
+    /// DATETIME.
+    DateTime(TemporalParts),
+    /// TIMESTAMP: zero seconds is the zero date.
+    Timestamp {
+        /// Seconds since 1970-01-01 00:00:00 UTC.
+        seconds: u64,
+        /// 0 to 999,999.
+        micros: u32,
+        /// Digits of the fraction, 0 to 6.
+        fraction: u8,
+    },
+    /// A JSON document (MySQL; MariaDB's JSON is text).
+    Json(JsonRef<'a>),
+}
+
+impl Reader {
+    /// The value in `bytes`, which are as many as the column's width says.
+    ///
+    /// # Errors
+    /// `Corrupt`: bytes that are no value of the type.
+    #[inline]
+    pub(super) fn read<'a>(self, bytes: &'a [u8]) -> Result<ValueRef<'a>> {
+        let cursor = &mut Cursor::new(bytes);
+        Ok(match self {
+            Reader::Null => ValueRef::Null,
+            Reader::Int => ValueRef::Int(sign_extend(cursor.uint_le(bytes.len())?, bytes.len())),
+            Reader::UInt => ValueRef::UInt(cursor.uint_le(bytes.len())?),
+            Reader::Float => ValueRef::Float(f32::from_le_bytes(cursor.array()?)),
+            Reader::Double => ValueRef::Double(f64::from_le_bytes(cursor.array()?)),
+            Reader::Decimal { precision, scale } => ValueRef::Decimal(DecimalRef::new(bytes, precision, scale)?),
+            Reader::Bytes | Reader::Compressed => ValueRef::Bytes(bytes),
+            Reader::Json => ValueRef::Json(JsonRef::new(bytes)?),
+            Reader::Enum => ValueRef::Enum(if bytes.len() == 1 { u16::from(cursor.u8()?) } else { cursor.u16()? }),
+            Reader::Set => ValueRef::Set(cursor.uint_le(bytes.len())?),
+            Reader::Bit(count) => ValueRef::Bit(bits(cursor.uint_be(bytes.len())?, count)?),
+            Reader::Year => temporal::year(cursor)?,
+            Reader::Date => temporal::date(cursor)?,
+            Reader::Time(fraction) => temporal::time2(cursor, fraction)?,
+            Reader::DateTime(fraction) => temporal::datetime2(cursor, fraction)?,
+            Reader::Timestamp(fraction) => temporal::timestamp2(cursor, fraction)?,
+            Reader::OldTime => temporal::old_time(cursor)?,
+            Reader::OldDateTime => temporal::old_datetime(cursor)?,
+            Reader::OldTimestamp => temporal::old_timestamp(cursor)?,
+            Reader::HiresTime(fraction) => temporal::hires_time(cursor, fraction)?,
+            Reader::HiresDateTime(fraction) => temporal::hires_datetime(cursor, fraction)?,
+            Reader::HiresTimestamp(fraction) => temporal::hires_timestamp(cursor, fraction)?,
+        })
     }
 }
 
-/// MariaDB packs these types in one way without a fraction and in another with one, and does not log which.
-#[cold]
-fn ambiguous(code: u8) -> crate::Error {
-    let name = type_name(code);
-    unsupported(format!("the log does not say how this {name} column of MariaDB's old format is packed"))
-        .with_advice("rebuild the table with mysql56_temporal_format=ON and ALTER TABLE ... FORCE")
+#[inline]
+fn sign_extend(raw: u64, width: usize) -> i64 {
+    match width {
+        1 => raw.wrapping_shl(56).cast_signed() >> 56,
+        2 => raw.wrapping_shl(48).cast_signed() >> 48,
+        3 => raw.wrapping_shl(40).cast_signed() >> 40,
+        4 => raw.wrapping_shl(32).cast_signed() >> 32,
+        _ => raw.cast_signed(),
+    }
+}
+
+#[inline]
+fn bits(number: u64, count: u16) -> Result<u64> {
+    match number.checked_shr(count.into()) {
+        None | Some(0) => Ok(number),
+        Some(_) => Err(corrupt(format!("expected {count} bits, found more"))),
+    }
+}
+
+impl ValueRef<'_> {
+    /// A copy that owns its bytes.
+    ///
+    /// # Errors
+    /// `Corrupt`: a DECIMAL or a JSON document whose bytes are none.
+    pub fn to_value(&self) -> Result<Value> {
+        Ok(match *self {
+            ValueRef::Null => Value::Null,
+            ValueRef::Int(number) => Value::Int(number),
+            ValueRef::UInt(number) => Value::UInt(number),
+            ValueRef::Float(number) => Value::Float(number),
+            ValueRef::Double(number) => Value::Double(number),
+            ValueRef::Decimal(decimal) => Value::Decimal(decimal.text()?.as_str().to_owned()),
+            ValueRef::Bytes(bytes) => Value::Bytes(Bytes::copy_from_slice(bytes)),
+            ValueRef::Bit(number) => Value::Bit(number),
+            ValueRef::Enum(index) => Value::Enum(index),
+            ValueRef::Set(members) => Value::Set(members),
+            ValueRef::Year(year) => Value::Year(year),
+            ValueRef::Date(parts) => Value::Date(parts),
+            ValueRef::Time(parts) => Value::Time(parts),
+            ValueRef::DateTime(parts) => Value::DateTime(parts),
+            ValueRef::Timestamp { seconds, micros, fraction } => Value::Timestamp { seconds, micros, fraction },
+            ValueRef::Json(document) => Value::Json(Box::new(document.to_tree()?)),
+        })
+    }
+}
+
+impl fmt::Debug for ValueRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            ValueRef::Null => "Null",
+            ValueRef::Int(_) => "Int",
+            ValueRef::UInt(_) => "UInt",
+            ValueRef::Float(_) => "Float",
+            ValueRef::Double(_) => "Double",
+            ValueRef::Decimal(_) => "Decimal",
+            ValueRef::Bytes(_) => "Bytes",
+            ValueRef::Bit(_) => "Bit",
+            ValueRef::Enum(_) => "Enum",
+            ValueRef::Set(_) => "Set",
+            ValueRef::Year(_) => "Year",
+            ValueRef::Date(_) => "Date",
+            ValueRef::Time(_) => "Time",
+            ValueRef::DateTime(_) => "DateTime",
+            ValueRef::Timestamp { .. } => "Timestamp",
+            ValueRef::Json(_) => "Json",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn integers_of_every_width_and_sign(number: i64, width in prop::sample::select(vec![1_usize, 2, 3, 4, 8])) {
+            let bits = 8 * width as u32;
+            let signed = number >> (64 - bits);
+            let unsigned = (number as u64) >> (64 - bits);
+            let bytes = &signed.to_le_bytes()[..width];
+            prop_assert!(matches!(Reader::Int.read(bytes), Ok(ValueRef::Int(read)) if read == signed));
+            let bytes = &unsigned.to_le_bytes()[..width];
+            prop_assert!(matches!(Reader::UInt.read(bytes), Ok(ValueRef::UInt(read)) if read == unsigned));
+        }
+
+        #[test]
+        fn bits_of_every_width(number: u64, count in 1..=64_u16) {
+            let number = number >> (64 - count);
+            let bytes = &number.to_be_bytes()[8 - usize::from(count.div_ceil(8))..];
+            prop_assert!(matches!(Reader::Bit(count).read(bytes), Ok(ValueRef::Bit(read)) if read == number));
+        }
+    }
+
+    #[test]
+    fn bits_beyond_the_type_are_refused() {
+        assert!(Reader::Bit(3).read(&[0b1000]).is_err());
+        assert!(Reader::Bit(3).read(&[0b111]).is_ok());
+    }
+
+    #[test]
+    fn members_in_every_width() {
+        assert!(matches!(Reader::Enum.read(&[1]), Ok(ValueRef::Enum(1))));
+        assert!(matches!(Reader::Enum.read(&[1, 2]), Ok(ValueRef::Enum(0x0201))));
+        assert!(matches!(Reader::Set.read(&[1, 2, 3]), Ok(ValueRef::Set(0x03_0201))));
+    }
 }

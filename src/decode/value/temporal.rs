@@ -1,32 +1,33 @@
 //! DATE, TIME, DATETIME, TIMESTAMP and YEAR, in the packing of 5.6 and in the one before it (MySQL source,
 //! `mysys/my_time.cc`).
 
+use super::ValueRef;
 use crate::decode::cursor::Cursor;
 use crate::error::{Error, Result};
-use crate::model::{TemporalParts, Value};
+use crate::model::TemporalParts;
 
-const MAX_FRACTION: u16 = 6;
+const MAX_FRACTION: u8 = 6;
 const MAX_TIME_HOUR: u64 = 838;
 
 /// YEAR: years since 1900, 0 for the zero year.
-pub(super) fn year(cursor: &mut Cursor<'_>) -> Result<Value> {
-    Ok(Value::Year(match cursor.u8()? {
+pub(super) fn year(cursor: &mut Cursor<'_>) -> Result<ValueRef<'static>> {
+    Ok(ValueRef::Year(match cursor.u8()? {
         0 => 0,
         since => u16::from(since).saturating_add(1900),
     }))
 }
 
 /// DATE: day, month and year in 5, 4 and 15 bits.
-pub(super) fn date(cursor: &mut Cursor<'_>) -> Result<Value> {
+pub(super) fn date(cursor: &mut Cursor<'_>) -> Result<ValueRef<'static>> {
     let here = cursor.clone();
     let number = cursor.uint_le(3)?;
     let parts = DateNumbers { year: number >> 9, month: (number >> 5) & 0xf, day: number & 0x1f };
-    parts.check(TemporalParts::default()).map(Value::Date).ok_or_else(|| wrong(&here, "DATE"))
+    parts.check(TemporalParts::default()).map(ValueRef::Date).ok_or_else(|| wrong(&here, "DATE"))
 }
 
 /// TIME since 5.6: a sign, 10 bits of hours, 6 of minutes, 6 of seconds and the fraction; negative numbers as the two's
 /// complement of the whole.
-pub(super) fn time2(cursor: &mut Cursor<'_>, fraction: u16) -> Result<Value> {
+pub(super) fn time2(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueRef<'static>> {
     let here = cursor.clone();
     let (digits, width) = fraction_width(&here, fraction)?;
     let bits = fraction_bits(width);
@@ -38,12 +39,12 @@ pub(super) fn time2(cursor: &mut Cursor<'_>, fraction: u16) -> Result<Value> {
     let part = magnitude & 1_u64.wrapping_shl(bits).wrapping_sub(1);
     let parts = TemporalParts { is_negative: number < 0, fraction: digits, ..TemporalParts::default() };
     let read = if seconds >> 22 == 0 { time_of_day(seconds, MAX_TIME_HOUR, parts) } else { None };
-    read.and_then(|parts| with_fraction(parts, part, width)).map(Value::Time).ok_or_else(|| wrong(&here, "TIME"))
+    read.and_then(|parts| with_fraction(parts, part, width)).map(ValueRef::Time).ok_or_else(|| wrong(&here, "TIME"))
 }
 
 /// DATETIME since 5.6: a sign that is never negative, 17 bits of year * 13 + month, 5 of day, 5, 6 and 6 of the time of
 /// day, and the fraction.
-pub(super) fn datetime2(cursor: &mut Cursor<'_>, fraction: u16) -> Result<Value> {
+pub(super) fn datetime2(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueRef<'static>> {
     let here = cursor.clone();
     let (digits, width) = fraction_width(&here, fraction)?;
     let number = cursor.uint_be(5)?;
@@ -53,46 +54,102 @@ pub(super) fn datetime2(cursor: &mut Cursor<'_>, fraction: u16) -> Result<Value>
         .checked_sub(0x80_0000_0000)
         .and_then(|number| packed_datetime(number, parts))
         .and_then(|parts| with_fraction(parts, part, width))
-        .map(Value::DateTime)
+        .map(ValueRef::DateTime)
         .ok_or_else(|| wrong(&here, "DATETIME"))
 }
 
 /// TIMESTAMP since 5.6: seconds since 1970 with the highest byte first, and the fraction.
-pub(super) fn timestamp2(cursor: &mut Cursor<'_>, fraction: u16) -> Result<Value> {
+pub(super) fn timestamp2(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueRef<'static>> {
     let here = cursor.clone();
     let (digits, width) = fraction_width(&here, fraction)?;
     let seconds = cursor.uint_be(4)?;
     let part = cursor.uint_be(width)?;
     let micros = micros(part, width).ok_or_else(|| wrong(&here, "TIMESTAMP"))?;
-    Ok(Value::Timestamp { seconds, micros, fraction: digits })
+    Ok(ValueRef::Timestamp { seconds, micros, fraction: digits })
 }
 
 /// TIME of tables made before 5.6: the digits `hhmmss` as a signed number of three bytes.
-pub(super) fn old_time(cursor: &mut Cursor<'_>) -> Result<Value> {
+pub(super) fn old_time(cursor: &mut Cursor<'_>) -> Result<ValueRef<'static>> {
     let here = cursor.clone();
     let number = (cursor.uint_le(3)?.wrapping_shl(40).cast_signed()) >> 40;
     let parts = TemporalParts { is_negative: number < 0, ..TemporalParts::default() };
     let digits = number.unsigned_abs();
     clock(digits / 10_000, digits / 100 % 100, digits % 100, MAX_TIME_HOUR, parts)
-        .map(Value::Time)
+        .map(ValueRef::Time)
         .ok_or_else(|| wrong(&here, "TIME"))
 }
 
 /// DATETIME of tables made before 5.6: the digits `YYYYMMDDhhmmss`.
-pub(super) fn old_datetime(cursor: &mut Cursor<'_>) -> Result<Value> {
+pub(super) fn old_datetime(cursor: &mut Cursor<'_>) -> Result<ValueRef<'static>> {
     let here = cursor.clone();
     let digits = cursor.u64()?;
     let (date, time) = (digits / 1_000_000, digits % 1_000_000);
     let date = DateNumbers { year: date / 10_000, month: date / 100 % 100, day: date % 100 };
     date.check(TemporalParts::default())
         .and_then(|parts| clock(time / 10_000, time / 100 % 100, time % 100, 23, parts))
-        .map(Value::DateTime)
+        .map(ValueRef::DateTime)
         .ok_or_else(|| wrong(&here, "DATETIME"))
 }
 
 /// TIMESTAMP of tables made before 5.6: seconds since 1970, little-endian.
-pub(super) fn old_timestamp(cursor: &mut Cursor<'_>) -> Result<Value> {
-    Ok(Value::Timestamp { seconds: u64::from(cursor.u32()?), micros: 0, fraction: 0 })
+pub(super) fn old_timestamp(cursor: &mut Cursor<'_>) -> Result<ValueRef<'static>> {
+    Ok(ValueRef::Timestamp { seconds: u64::from(cursor.u32()?), micros: 0, fraction: 0 })
+}
+
+/// TIME of MariaDB with `mysql56_temporal_format=OFF` and a fraction: the number of units since the smallest time, with
+/// the highest byte first (MariaDB source, `sql/field.cc`, `Field_time_hires::store_TIME`).
+pub(super) fn hires_time(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueRef<'static>> {
+    /// 839 hours.
+    const ZERO_SECONDS: u64 = 3_020_400;
+    let here = cursor.clone();
+    let width = cursor.remaining();
+    let units = cursor.uint_be(width)?;
+    let read = (|| {
+        let per_second = 10_u64.checked_pow(fraction.into())?;
+        let units = units.cast_signed().checked_sub(ZERO_SECONDS.checked_mul(per_second)?.cast_signed())?;
+        let (seconds, micros) = seconds_and_micros(units.unsigned_abs(), fraction)?;
+        let parts = TemporalParts { is_negative: units < 0, fraction, micros, ..TemporalParts::default() };
+        clock(seconds / 3_600, seconds / 60 % 60, seconds % 60, MAX_TIME_HOUR, parts)
+    })();
+    read.map(ValueRef::Time).ok_or_else(|| wrong(&here, "TIME"))
+}
+
+/// DATETIME of MariaDB with `mysql56_temporal_format=OFF` and a fraction: all parts as one number, with the highest
+/// byte first (MariaDB source, `sql/field.cc`, `Field_datetime_hires::store_TIME`; `pack_time`).
+pub(super) fn hires_datetime(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueRef<'static>> {
+    let here = cursor.clone();
+    let width = cursor.remaining();
+    let units = cursor.uint_be(width)?;
+    let read = (|| {
+        let (seconds, micros) = seconds_and_micros(units, fraction)?;
+        let (days, months) = (seconds / 86_400, seconds / 86_400 / 32);
+        let date = DateNumbers { year: months / 13, month: months % 13, day: days % 32 };
+        let parts = date.check(TemporalParts { fraction, micros, ..TemporalParts::default() })?;
+        clock(seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60, 23, parts)
+    })();
+    read.map(ValueRef::DateTime).ok_or_else(|| wrong(&here, "DATETIME"))
+}
+
+/// TIMESTAMP of MariaDB with `mysql56_temporal_format=OFF` and a fraction: seconds since 1970 and the fraction's units,
+/// each with the highest byte first (MariaDB source, `sql/field.cc`, `Field_timestamp_hires::store_TIMEVAL`).
+pub(super) fn hires_timestamp(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueRef<'static>> {
+    let here = cursor.clone();
+    let seconds = cursor.uint_be(4)?;
+    let width = cursor.remaining();
+    let (more, micros) =
+        seconds_and_micros(cursor.uint_be(width)?, fraction).ok_or_else(|| wrong(&here, "TIMESTAMP"))?;
+    match more {
+        0 => Ok(ValueRef::Timestamp { seconds, micros, fraction }),
+        _ => Err(wrong(&here, "TIMESTAMP")),
+    }
+}
+
+/// Units of so many digits behind the second, as whole seconds and microseconds.
+fn seconds_and_micros(units: u64, fraction: u8) -> Option<(u64, u32)> {
+    let per_second = 10_u64.checked_pow(fraction.into())?;
+    let micros_per_unit = 1_000_000_u64.checked_div(per_second)?;
+    let micros = units.checked_rem(per_second)?.checked_mul(micros_per_unit)?;
+    Some((units.checked_div(per_second)?, u32::try_from(micros).ok()?))
 }
 
 /// The kinds of temporal values inside a JSON document.
@@ -127,11 +184,11 @@ fn wrong(here: &Cursor<'_>, what: &str) -> Error {
 }
 
 /// The digits of the fraction, and the bytes that they take.
-fn fraction_width(here: &Cursor<'_>, fraction: u16) -> Result<(u8, usize)> {
-    let digits = u8::try_from(fraction).ok().filter(|_| fraction <= MAX_FRACTION);
-    let digits =
-        digits.ok_or_else(|| here.corrupt(format!("expected 0 to 6 digits of a fraction, found {fraction}")))?;
-    Ok((digits, usize::from(digits.div_ceil(2))))
+fn fraction_width(here: &Cursor<'_>, fraction: u8) -> Result<(u8, usize)> {
+    match fraction {
+        0..=MAX_FRACTION => Ok((fraction, usize::from(fraction.div_ceil(2)))),
+        _ => Err(here.corrupt(format!("expected 0 to 6 digits of a fraction, found {fraction}"))),
+    }
 }
 
 fn fraction_bits(width: usize) -> u32 {
@@ -204,13 +261,12 @@ fn packed_datetime(number: u64, parts: TemporalParts) -> Option<TemporalParts> {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use proptest::prelude::*;
 
     use super::*;
 
     /// Writes a TIME as the server does (`TIME_to_longlong_time_packed`, `my_time_packed_to_binary`).
-    fn write_time(is_negative: bool, seconds: (i64, i64, i64), micros: i64, fraction: u16) -> Vec<u8> {
+    fn write_time(is_negative: bool, seconds: (i64, i64, i64), micros: i64, fraction: u8) -> Vec<u8> {
         let (hour, minute, second) = seconds;
         let packed = (((hour << 12) | (minute << 6) | second) << 24) + micros;
         let packed = if is_negative { -packed } else { packed };
@@ -231,14 +287,14 @@ mod tests {
         out
     }
 
-    fn rounded(micros: u32, fraction: u16) -> u32 {
+    fn rounded(micros: u32, fraction: u8) -> u32 {
         let unit = 10_u32.pow(6 - u32::from(fraction));
         micros / unit * unit
     }
 
-    fn parts(value: Value) -> TemporalParts {
+    fn parts(value: ValueRef<'_>) -> TemporalParts {
         match value {
-            Value::Time(parts) | Value::DateTime(parts) | Value::Date(parts) => parts,
+            ValueRef::Time(parts) | ValueRef::DateTime(parts) | ValueRef::Date(parts) => parts,
             _ => panic!("expected parts"),
         }
     }
@@ -247,11 +303,11 @@ mod tests {
         #[test]
         fn times_of_every_fraction(
             is_negative: bool, hour in 0..=838_i64, minute in 0..60_i64, second in 0..60_i64,
-            micros in prop_oneof![Just(0), Just(999_999), 0..1_000_000_u32], fraction in 0..=6_u16,
+            micros in prop_oneof![Just(0), Just(999_999), 0..1_000_000_u32], fraction in 0..=6_u8,
         ) {
             let micros = rounded(micros, fraction);
             let is_negative = is_negative && (hour, minute, second, micros) != (0, 0, 0, 0);
-            let bytes = Bytes::from(write_time(is_negative, (hour, minute, second), micros.into(), fraction));
+            let bytes = write_time(is_negative, (hour, minute, second), micros.into(), fraction);
             let mut cursor = Cursor::new(&bytes);
             let read = parts(time2(&mut cursor, fraction).unwrap());
             prop_assert!(cursor.is_empty());
@@ -259,14 +315,14 @@ mod tests {
                 (read.is_negative, i64::from(read.hour), i64::from(read.minute), i64::from(read.second), read.micros),
                 (is_negative, hour, minute, second, micros)
             );
-            prop_assert_eq!(u16::from(read.fraction), fraction);
+            prop_assert_eq!(read.fraction, fraction);
         }
 
         #[test]
         fn datetimes_of_every_fraction(
             year in 0..=9_999_u64, month in 0..=12_u64, day in 0..=31_u64,
             hour in 0..24_u64, minute in 0..60_u64, second in 0..60_u64,
-            micros in 0..1_000_000_u32, fraction in 0..=6_u16,
+            micros in 0..1_000_000_u32, fraction in 0..=6_u8,
         ) {
             let micros = rounded(micros, fraction);
             let number = (((year * 13 + month) << 5 | day) << 17 | hour << 12 | minute << 6 | second) + 0x80_0000_0000;
@@ -277,23 +333,23 @@ mod tests {
                 3 | 4 => out.extend(((micros / 100) as u16).to_be_bytes()),
                 _ => out.extend(&micros.to_be_bytes()[1..]),
             }
-            let bytes = Bytes::from(out);
-            let text = datetime2(&mut Cursor::new(&bytes), fraction).unwrap().temporal_text().unwrap();
+            let bytes = out;
+            let text = datetime2(&mut Cursor::new(&bytes), fraction).unwrap().to_value().unwrap().temporal_text().unwrap();
             let mut expected = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}");
             if fraction > 0 {
                 expected += &format!(".{micros:06}")[..=usize::from(fraction)];
             }
             prop_assert_eq!(text, expected);
 
-            let old = Bytes::from(
+            let old = Vec::from(
                 ((year * 10_000 + month * 100 + day) * 1_000_000 + hour * 10_000 + minute * 100 + second)
                     .to_le_bytes().to_vec(),
             );
-            let text = old_datetime(&mut Cursor::new(&old)).unwrap().temporal_text().unwrap();
+            let text = old_datetime(&mut Cursor::new(&old)).unwrap().to_value().unwrap().temporal_text().unwrap();
             prop_assert_eq!(&text, &format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"));
 
-            let bytes = Bytes::copy_from_slice(&(year << 9 | month << 5 | day).to_le_bytes()[..3]);
-            let text_of_date = date(&mut Cursor::new(&bytes)).unwrap().temporal_text().unwrap();
+            let bytes = Vec::from(&(year << 9 | month << 5 | day).to_le_bytes()[..3]);
+            let text_of_date = date(&mut Cursor::new(&bytes)).unwrap().to_value().unwrap().temporal_text().unwrap();
             prop_assert_eq!(&text_of_date, &text[..10]);
         }
 
@@ -301,7 +357,7 @@ mod tests {
         fn old_times(is_negative: bool, hour in 0..=838_i32, minute in 0..60_i32, second in 0..60_i32) {
             let number = hour * 10_000 + minute * 100 + second;
             let number = if is_negative { -number } else { number };
-            let bytes = Bytes::copy_from_slice(&number.to_le_bytes()[..3]);
+            let bytes = Vec::from(&number.to_le_bytes()[..3]);
             let read = parts(old_time(&mut Cursor::new(&bytes)).unwrap());
             prop_assert_eq!(
                 (i32::from(read.hour), i32::from(read.minute), i32::from(read.second), read.is_negative),
@@ -310,12 +366,14 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_never_panic(bytes: Vec<u8>, fraction: u16) {
-            let bytes = Bytes::from(bytes);
+        fn any_bytes_never_panic(bytes: Vec<u8>, fraction: u8) {
             let cursor = Cursor::new(&bytes);
             let _ = time2(&mut cursor.clone(), fraction % 8);
             let _ = datetime2(&mut cursor.clone(), fraction % 8);
-            let _ = timestamp2(&mut cursor.clone(), fraction);
+            let _ = timestamp2(&mut cursor.clone(), fraction % 8);
+            let _ = hires_time(&mut cursor.clone(), fraction % 8);
+            let _ = hires_datetime(&mut cursor.clone(), fraction % 8);
+            let _ = hires_timestamp(&mut cursor.clone(), fraction % 8);
             let _ = old_time(&mut cursor.clone());
             let _ = old_datetime(&mut cursor.clone());
             let _ = date(&mut cursor.clone());
@@ -327,7 +385,9 @@ mod tests {
 
     #[test]
     fn years() {
-        let read = |byte| year(&mut Cursor::new(&Bytes::from(vec![byte]))).unwrap();
-        assert!(read(0) == Value::Year(0) && read(1) == Value::Year(1901) && read(255) == Value::Year(2155));
+        let read = |byte| year(&mut Cursor::new(&[byte])).unwrap();
+        assert!(matches!(read(0), ValueRef::Year(0)));
+        assert!(matches!(read(1), ValueRef::Year(1901)));
+        assert!(matches!(read(255), ValueRef::Year(2155)));
     }
 }

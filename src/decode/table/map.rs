@@ -2,11 +2,90 @@
 //! `libs/mysql/binlog/event/rows_event.h`, `Table_map_event`; MariaDB source, `sql/log_event_server.cc`,
 //! `Table_map_log_event::init_metadata_fields`).
 
+use super::Layout;
 use crate::decode::cursor::Cursor;
 use crate::decode::fault::unsupported;
 use crate::decode::value;
 use crate::error::Result;
-use crate::model::{Flavor, TableMap, TableName, WireColumn};
+use crate::model::{Flavor, TableName};
+
+/// A table as a table map event describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TableMap {
+    /// Its name.
+    pub name: TableName,
+    /// Its columns in order.
+    pub columns: Vec<WireColumn>,
+    /// Indexes of the primary key's columns, where the log says (`binlog_row_metadata=FULL`).
+    pub primary_key: Option<Vec<usize>>,
+    layout: Layout,
+}
+
+impl TableMap {
+    /// A map by its parts.
+    pub fn new(flavor: Flavor, name: TableName, columns: Vec<WireColumn>, primary_key: Option<Vec<usize>>) -> TableMap {
+        let layout = Layout::new(&columns, flavor);
+        TableMap { name, columns, primary_key, layout }
+    }
+
+    pub(in crate::decode) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+}
+
+/// A column as a table map event describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WireColumn {
+    /// The type's number (MySQL source, `enum_field_types`), after ENUM, SET and long CHAR were told from STRING.
+    pub type_code: u8,
+    /// The type's metadata, as the event has it (one or two bytes).
+    pub metadata: u16,
+    /// Whether NULL is allowed.
+    pub is_nullable: bool,
+    /// Whether an integer is unsigned, where the log says.
+    pub is_unsigned: Option<bool>,
+    /// The collation's number of a text, ENUM or SET column, where the log says.
+    pub collation: Option<u16>,
+    /// The name, where the log says (`binlog_row_metadata=FULL`).
+    pub name: Option<String>,
+    /// Whether `SELECT *` shows the column, where the log says (MySQL 8.0.23 and newer, FULL).
+    pub is_visible: Option<bool>,
+    /// The members of an ENUM or SET in the column's character set, where the log says (FULL).
+    pub members: Option<Vec<Vec<u8>>>,
+    /// The kind of a GEOMETRY column, where the log says: 0 any, 1 point, and on as `Field::geometry_type` counts.
+    pub geometry_type: Option<u8>,
+    /// A VECTOR's most entries, where the log says.
+    pub dimensions: Option<u32>,
+    /// Digits of the fraction of a MariaDB column of types 7, 11 and 12, as [`DecoderOptions::declare_fraction`] was
+    /// told.
+    ///
+    /// [`DecoderOptions::declare_fraction`]: crate::decode::DecoderOptions::declare_fraction
+    pub declared_fraction: Option<u8>,
+}
+
+impl WireColumn {
+    /// A column by what every table map has.
+    pub fn new(type_code: u8, metadata: u16, is_nullable: bool) -> WireColumn {
+        WireColumn {
+            type_code,
+            metadata,
+            is_nullable,
+            is_unsigned: None,
+            collation: None,
+            name: None,
+            is_visible: None,
+            members: None,
+            geometry_type: None,
+            dimensions: None,
+            declared_fraction: None,
+        }
+    }
+}
+
+/// What the table's definition says of columns that the log does not describe fully: digits by column index.
+pub(super) type Fractions<'a> = &'a dyn Fn(&TableName, usize) -> Option<u8>;
 
 /// The id by which row events name the table.
 pub(in crate::decode) fn read_id(cursor: &mut Cursor<'_>, post_header_length: u8) -> Result<u64> {
@@ -15,14 +94,19 @@ pub(in crate::decode) fn read_id(cursor: &mut Cursor<'_>, post_header_length: u8
 }
 
 /// Reads all behind the id.
-pub(in crate::decode) fn read(cursor: &mut Cursor<'_>, flavor: Flavor) -> Result<TableMap> {
+pub(super) fn read(cursor: &mut Cursor<'_>, flavor: Flavor, fractions: Fractions<'_>) -> Result<TableMap> {
     let _flags = cursor.u16()?;
     let schema = terminated_name(cursor)?;
     let table = terminated_name(cursor)?;
     let name = TableName::new(schema, table);
     let in_table = |error: crate::Error| error.at(|place| place.table = Some(name.to_string()));
-    let (columns, primary_key) = read_columns(cursor, flavor).map_err(in_table)?;
-    Ok(TableMap::new(name, columns, primary_key))
+    let (mut columns, primary_key) = read_columns(cursor, flavor).map_err(in_table)?;
+    for (index, column) in columns.iter_mut().enumerate() {
+        if flavor == Flavor::MariaDb && matches!(column.type_code, value::TIME | value::DATETIME | value::TIMESTAMP) {
+            column.declared_fraction = fractions(&name, index);
+        }
+    }
+    Ok(TableMap::new(flavor, name, columns, primary_key))
 }
 
 fn terminated_name<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str> {
@@ -114,10 +198,15 @@ mod field {
     pub(super) const DEFAULT_CHARSET: u8 = 2;
     pub(super) const COLUMN_CHARSET: u8 = 3;
     pub(super) const COLUMN_NAME: u8 = 4;
+    pub(super) const SET_MEMBERS: u8 = 5;
+    pub(super) const ENUM_MEMBERS: u8 = 6;
+    pub(super) const GEOMETRY_TYPE: u8 = 7;
     pub(super) const SIMPLE_PRIMARY_KEY: u8 = 8;
     pub(super) const PRIMARY_KEY_WITH_PREFIX: u8 = 9;
     pub(super) const ENUM_AND_SET_DEFAULT_CHARSET: u8 = 10;
     pub(super) const ENUM_AND_SET_COLUMN_CHARSET: u8 = 11;
+    pub(super) const COLUMN_VISIBILITY: u8 = 12;
+    pub(super) const VECTOR_DIMENSIONALITY: u8 = 13;
 }
 
 fn read_optional(cursor: &mut Cursor<'_>, flavor: Flavor, columns: &mut [WireColumn]) -> Result<Option<Vec<usize>>> {
@@ -152,7 +241,25 @@ fn read_optional(cursor: &mut Cursor<'_>, flavor: Flavor, columns: &mut [WireCol
                 }
                 primary_key = Some(key);
             }
-            // Members of ENUM and SET, geometry types, visibility, dimensions: not needed to read values.
+            field::SET_MEMBERS => read_members(&mut part, columns, value::SET)?,
+            field::ENUM_MEMBERS => read_members(&mut part, columns, value::ENUM)?,
+            field::GEOMETRY_TYPE => {
+                for column in of_type(columns, value::GEOMETRY) {
+                    column.geometry_type = u8::try_from(part.packed_uint()?).ok();
+                }
+            }
+            field::VECTOR_DIMENSIONALITY => {
+                for column in of_type(columns, value::VECTOR) {
+                    column.dimensions = u32::try_from(part.packed_uint()?).ok();
+                }
+            }
+            field::COLUMN_VISIBILITY => {
+                let bits = part.take(columns.len().div_ceil(8))?;
+                for (index, column) in columns.iter_mut().enumerate() {
+                    column.is_visible = Some(bit_from_high(bits, index));
+                }
+            }
+            // A newer server's field: it only adds to what is known of the columns.
             _ => part.skip(length)?,
         }
         if !part.is_empty() {
@@ -211,17 +318,34 @@ fn read_signedness(part: &mut Cursor<'_>, columns: &mut [WireColumn]) -> Result<
     }
     let numeric = columns.iter_mut().filter(|column| has_signedness(column.type_code));
     for (index, column) in numeric.enumerate() {
-        // From the highest bit of the first byte.
-        let is_set = bits.get(index / 8).is_some_and(|byte| (byte.wrapping_shl(bit_number(index))) & 0x80 != 0);
         if is_integer(column.type_code) {
-            column.is_unsigned = Some(is_set);
+            column.is_unsigned = Some(bit_from_high(bits, index));
         }
     }
     Ok(())
 }
 
-fn bit_number(index: usize) -> u32 {
-    u32::try_from(index % 8).unwrap_or(0)
+/// Whether bit `index` is set, counted from the highest bit of the first byte.
+fn bit_from_high(bits: &[u8], index: usize) -> bool {
+    bits.get(index / 8).is_some_and(|byte| byte & (0x80 >> (index % 8)) != 0)
+}
+
+fn of_type(columns: &mut [WireColumn], code: u8) -> impl Iterator<Item = &mut WireColumn> {
+    columns.iter_mut().filter(move |column| column.type_code == code)
+}
+
+fn read_members(part: &mut Cursor<'_>, columns: &mut [WireColumn], code: u8) -> Result<()> {
+    for column in of_type(columns, code) {
+        // No allocation by the count, which is only a claim; each member takes a byte at least.
+        let count = part.packed_length()?;
+        let mut members = Vec::new();
+        for _ in 0..count {
+            let length = part.packed_length()?;
+            members.push(part.take(length)?.to_vec());
+        }
+        column.members = Some(members);
+    }
+    Ok(())
 }
 
 fn collation(part: &mut Cursor<'_>) -> Result<u16> {

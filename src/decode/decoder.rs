@@ -1,0 +1,463 @@
+//! Events to the parts of transactions.
+
+use std::collections::VecDeque;
+
+use super::compression::Unzip;
+use super::event::format_description::FormatDescription;
+use super::event::gtid::{Clock, GtidEvent};
+use super::event::mariadb_gtid::MariaDbGtidEvent;
+use super::event::query::{QueryEvent, Verb};
+use super::event::session_value::SessionValue;
+use super::event::xa::XaPrepare;
+use super::event::{self, Event, kind, previous_gtids};
+use super::fault::{corrupt, unsupported};
+use super::group::{Group, Phase, Step};
+use super::rows::{RowsChange, RowsHead, RowsKind};
+use super::statement::Statement;
+use super::table::OpenTables;
+use super::transaction::{Begin, Decoded, End, Outcome};
+use super::unfold::{self, Unfolder};
+use super::{DecoderOptions, Fractions};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{Coordinates, Flavor, Frame};
+
+/// Frames of one stream to the parts of transactions: a transaction of any size streams through it.
+///
+/// # Guarantees
+/// Parts come in log order, each once. After an error every call is an error. In steady state nothing is allocated, by
+/// row or by event: what is given holds the frames' own bytes.
+///
+/// ```
+/// use bluegreen::decode::{Decoded, Decoder, DecoderOptions, RowBuffer};
+/// use bluegreen::model::Flavor;
+/// use bluegreen::source::file::FileSource;
+///
+/// # fn main() -> bluegreen::Result<()> {
+/// let source = FileSource::open("tests/data/binlog/mysql-9.7.4/transactions.bin")?;
+/// let mut decoder = Decoder::new(DecoderOptions::new(Flavor::MySql, source.coordinates().clone()));
+/// let (mut buffer, mut row_count) = (RowBuffer::new(), 0);
+/// for frame in source {
+///     decoder.push(frame?)?;
+///     while let Some(decoded) = decoder.next()? {
+///         let Decoded::Rows(change) = decoded else { continue };
+///         let mut rows = change.rows(&mut buffer);
+///         while let Some(row) = rows.next()? {
+///             row_count += 1;
+///             for value in row.after.iter().flat_map(|image| image.iter()) {
+///                 let _ = value?;
+///             }
+///         }
+///     }
+/// }
+/// assert!(row_count > 0);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Decoder {
+    flavor: Flavor,
+    unfolder: Unfolder,
+    coordinates: Coordinates,
+    format: Option<FormatDescription>,
+    fractions: Fractions,
+    tables: OpenTables,
+    group: Option<Group>,
+    unzip: Unzip,
+    /// What an event said beyond its first part.
+    due: VecDeque<Decoded>,
+    stopped: Option<(ErrorKind, String)>,
+}
+
+impl Decoder {
+    /// A decoder of a stream's first frame on.
+    pub fn new(options: DecoderOptions) -> Decoder {
+        Decoder {
+            flavor: options.flavor,
+            unfolder: Unfolder::new(&options),
+            coordinates: options.start,
+            format: None,
+            fractions: options.fractions,
+            tables: OpenTables::default(),
+            group: None,
+            unzip: Unzip::default(),
+            due: VecDeque::new(),
+            stopped: None,
+        }
+    }
+
+    /// The end of the last event that was understood. Inside of a transaction no stream may start from here.
+    pub fn coordinates(&self) -> &Coordinates {
+        &self.coordinates
+    }
+
+    /// Where the open transaction starts; `None` between transactions. A stream that ends inside of one is cut.
+    pub fn transaction_start(&self) -> Option<&Coordinates> {
+        self.group.as_ref().map(|group| &group.start)
+    }
+
+    /// Takes the next frame, in log order, once [`Decoder::next`] gave all of the one before.
+    ///
+    /// # Errors
+    /// `Corrupt`: bytes that no server writes, a checksum that does not match, a lost frame. `Unsupported`: something
+    /// that is not handled, see the module. `Internal`: parts of the frame before are left.
+    pub fn push(&mut self, frame: Frame) -> Result<()> {
+        self.expect_running()?;
+        if !self.due.is_empty() {
+            return Err(Error::internal("a frame was pushed before all of the last one was taken"));
+        }
+        let pushed = self.unfolder.push(frame);
+        self.stop(pushed)
+    }
+
+    /// The next part; `None` where the next frame is wanted.
+    ///
+    /// # Errors
+    /// As [`Decoder::push`], and `Limit`.
+    #[expect(clippy::should_implement_trait, reason = "an end is not the end: another frame may be pushed")]
+    pub fn next(&mut self) -> Result<Option<Decoded>> {
+        self.expect_running()?;
+        loop {
+            if let Some(due) = self.due.pop_front() {
+                return Ok(Some(due));
+            }
+            let event = self.unfolder.next();
+            let Some(event) = self.stop(event)? else { return Ok(None) };
+            let decoded = self.event(event);
+            if let Some(decoded) = self.stop(decoded)? {
+                return Ok(Some(decoded));
+            }
+        }
+    }
+
+    /// Takes an event of an [`Unfolder`] apart, and gives its first part; the others come by [`Decoder::next`].
+    ///
+    /// # Errors
+    /// As [`Decoder::push`] and [`Decoder::next`].
+    pub fn push_event(&mut self, event: Event) -> Result<Option<Decoded>> {
+        self.expect_running()?;
+        if !self.due.is_empty() {
+            return Err(Error::internal("an event was pushed before all of the last one was taken"));
+        }
+        let decoded = self.event(event);
+        self.stop(decoded)
+    }
+
+    fn expect_running(&self) -> Result<()> {
+        match &self.stopped {
+            Some((kind, message)) => Err(Error::new(*kind, format!("decoding stopped before: {message}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn stop<T>(&mut self, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result {
+            self.stopped = Some((error.kind(), error.message().to_owned()));
+        }
+        result
+    }
+
+    fn event(&mut self, event: Event) -> Result<Option<Decoded>> {
+        let is_row_event = RowsKind::of(event.kind());
+        let place = (event.start(), event.kind());
+        let decoded = match is_row_event {
+            Some(kind) => self.expect_known(&event).and_then(|()| self.rows(event, kind)),
+            None => self.other(&event),
+        };
+        decoded.map_err(|error| self.locate(error, place))
+    }
+
+    #[cold]
+    fn locate(&self, error: Error, (start, kind): (Coordinates, u8)) -> Error {
+        let gtid = self.group.as_ref().and_then(|group| group.gtid.as_ref());
+        error.at(|place| {
+            place.coordinates = Some(start);
+            place.gtid = gtid.map(ToString::to_string);
+            place.event = Some(event::name_of(kind));
+        })
+    }
+
+    /// An event of the stream, of the file, or of a transaction, but for rows. The coordinates move once all else has
+    /// succeeded.
+    fn other(&mut self, event: &Event) -> Result<Option<Decoded>> {
+        let advanced = || (!event.is_artificial()).then(|| Decoded::Advanced(event.end_coordinates()));
+        let decoded = match event.kind() {
+            kind::FORMAT_DESCRIPTION => {
+                self.expect_between("a format description")?;
+                self.format = Some(FormatDescription::read(&mut event.body_with_checksum())?);
+                self.tables.forget();
+                advanced()
+            }
+            kind::ROTATE => return self.rotate(event),
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 => return self.heartbeat(event).map(Some),
+            _ => {
+                self.expect_known(event)?;
+                match event.kind() {
+                    // A checkpoint is written by a thread of its own, but never between a transaction's events.
+                    kind::STOP | kind::BINLOG_CHECKPOINT => {
+                        self.expect_between("an event of the log file itself")?;
+                        advanced()
+                    }
+                    kind::PREVIOUS_GTIDS | kind::MARIADB_GTID_LIST => {
+                        self.expect_between("an event of the log file itself")?;
+                        let previous = match event.kind() {
+                            kind::PREVIOUS_GTIDS => previous_gtids::read(&mut event.body())?,
+                            _ => previous_gtids::read_list(&mut event.body())?,
+                        };
+                        self.due.extend(advanced());
+                        Some(Decoded::Previous(previous))
+                    }
+                    _ => self.change(event)?,
+                }
+            }
+        };
+        self.pass(event.is_last(), event.end());
+        Ok(decoded)
+    }
+
+    /// Moves to the end of an event. Those of a compressed transaction end where their payload ends.
+    fn pass(&mut self, is_last: bool, end: u64) {
+        if is_last {
+            self.coordinates.offset = end;
+        }
+    }
+
+    /// Whether the event may come here: behind a format description, and in a transaction without a gap. Where servers
+    /// leave events out between transactions, see the module on coordinates.
+    fn expect_known(&self, event: &Event) -> Result<()> {
+        if self.format.is_none() {
+            return Err(corrupt("expected a format description before any other event"));
+        }
+        let start = event.start_coordinates();
+        let is_gap = start.offset > self.coordinates.offset && !event.is_inner();
+        if is_gap && self.group.is_some() && self.flavor == Flavor::MySql {
+            let lost = start.offset.saturating_sub(self.coordinates.offset);
+            return Err(corrupt(format!("{lost} bytes of events are missing inside of a transaction")));
+        }
+        Ok(())
+    }
+
+    fn expect_between(&self, what: &str) -> Result<()> {
+        match self.group {
+            Some(_) => Err(corrupt(format!("expected the end of a transaction, found {what}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn rotate(&mut self, event: &Event) -> Result<Option<Decoded>> {
+        let next = event::rotate::read(&mut event.body())?;
+        self.expect_between("the end of the log file")?;
+        // The first event of a dump only says where it starts; later ones say the same of each file, where the file
+        // before may have ended without a ROTATE of its own.
+        let is_other = next.file != self.coordinates.file;
+        let is_news = !event.is_artificial() || (self.format.is_some() && is_other);
+        if is_other {
+            self.tables.forget();
+        }
+        self.coordinates = next;
+        Ok(is_news.then(|| Decoded::Advanced(self.coordinates.clone())))
+    }
+
+    fn heartbeat(&mut self, event: &Event) -> Result<Decoded> {
+        let offset = unfold::heartbeat_offset(event, &self.coordinates, self.flavor)?;
+        if let Some(group) = &self.group {
+            return Ok(Decoded::Heartbeat(group.start.clone()));
+        }
+        self.coordinates.offset = offset;
+        Ok(Decoded::Heartbeat(self.coordinates.clone()))
+    }
+
+    fn rows(&mut self, event: Event, kind: RowsKind) -> Result<Option<Decoded>> {
+        let post_header_length = self.post_header_length(&event)?;
+        let Some(group) = self.group.as_mut().filter(|group| group.is_begun()) else {
+            return Err(corrupt("expected a transaction around a change of rows, found none"));
+        };
+        let mut cursor = event.body();
+        let head = RowsHead::read(&mut cursor, kind, post_header_length)?;
+        let (is_last, end) = (event.is_last(), event.end());
+        let decoded = match head.is_dummy() {
+            true => None,
+            false => {
+                let table = self.tables.find(head.table_id)?;
+                group.change();
+                Some(Decoded::Rows(RowsChange::new(event, kind, &head, table, &mut self.unzip)?))
+            }
+        };
+        if head.is_statement_end {
+            self.tables.close();
+        }
+        self.pass(is_last, end);
+        Ok(decoded)
+    }
+
+    /// An event of a transaction, but for rows.
+    fn change(&mut self, event: &Event) -> Result<Option<Decoded>> {
+        let cursor = &mut event.body();
+        match event.kind() {
+            kind::QUERY | kind::QUERY_COMPRESSED => self.query(event),
+            kind::XID => {
+                cursor.u64()?;
+                self.expect_begun()?;
+                Ok(Some(self.end(event, Outcome::Committed)))
+            }
+            kind::XA_PREPARE => {
+                let prepare = XaPrepare::read(cursor)?;
+                self.expect_begun()?;
+                let outcome = match prepare.is_one_phase {
+                    true => Outcome::Committed,
+                    false => Outcome::Prepared(prepare.xid),
+                };
+                Ok(Some(self.end(event, outcome)))
+            }
+            kind::TABLE_MAP => {
+                self.expect_begun()?;
+                let post_header_length = self.post_header_length(event)?;
+                let fractions = |name: &_, index| self.fractions.get(name, index);
+                self.tables.open(cursor, post_header_length, self.flavor, &fractions)?;
+                Ok(None)
+            }
+            kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED => {
+                self.only_from(Flavor::MySql, event)?;
+                self.expect_between("the start of another")?;
+                let GtidEvent { gtid, clock } = GtidEvent::read(cursor, event.kind())?;
+                self.group = Some(Group::new(event, gtid.clone(), Phase::Announced));
+                Ok(Some(Decoded::Begin(Begin { gtid, ..begin(event, clock) })))
+            }
+            kind::MARIADB_GTID => {
+                self.only_from(Flavor::MariaDb, event)?;
+                self.expect_between("the start of another")?;
+                let head = MariaDbGtidEvent::read(cursor, event.header().server)?;
+                let phase = if head.is_standalone { Phase::Standalone } else { Phase::Begun };
+                let gtid = Some(head.gtid);
+                self.group = Some(Group::new(event, gtid.clone(), phase));
+                let (group_commit_id, alter) = (head.group_commit_id, head.alter);
+                Ok(Some(Decoded::Begin(Begin { gtid, group_commit_id, alter, ..begin(event, Clock::default()) })))
+            }
+            kind::INTVAR | kind::RAND | kind::USER_VAR => {
+                if self.group.is_none() {
+                    return Err(corrupt("expected a transaction around a value of its session, found none"));
+                }
+                let value = SessionValue::read(cursor, event.kind())?;
+                Ok(Some(Decoded::SessionValue { value, start: event.start(), end: event.end() }))
+            }
+            kind::ROWS_QUERY | kind::ANNOTATE_ROWS => {
+                self.expect_begun()?;
+                if event.kind() == kind::ROWS_QUERY {
+                    // A length that is too short for most texts; the text goes on to the end.
+                    cursor.u8()?;
+                }
+                Ok(Some(Decoded::Source(event.bytes().slice(cursor.offset()..event.body_end()))))
+            }
+            // Group replication's own, and what servers pass over.
+            kind::IGNORABLE | kind::TRANSACTION_CONTEXT | kind::VIEW_CHANGE => Ok(None),
+            // A dump is decrypted by the server; of files, `source::file` refuses this event.
+            kind::START_ENCRYPTION => Ok(None),
+            other => refuse(other, event).map(|()| None),
+        }
+    }
+
+    fn query(&mut self, event: &Event) -> Result<Option<Decoded>> {
+        let mut query = QueryEvent::read(event.body(), self.post_header_length(event)?)?;
+        let text = query.text.offset();
+        let bytes = match event.kind() {
+            kind::QUERY_COMPRESSED => self.unzip.unfold(event.bytes(), &mut query.text)?,
+            _ => event.bytes().slice(..event.body_end()),
+        };
+        let verb = Verb::of(bytes.get(text..).unwrap_or_default())?;
+        let mut first = None;
+        if self.group.is_none() {
+            // A source without GTID events.
+            if let Verb::Commit | Verb::Savepoint(_) | Verb::RollbackTo(_) = verb {
+                return Err(corrupt("expected the start of a transaction, found a statement that ends or divides one"));
+            }
+            self.group = Some(Group::new(event, None, Phase::Announced));
+            first = Some(Decoded::Begin(begin(event, Clock::default())));
+        }
+        let Some(group) = &mut self.group else { return Ok(None) };
+        let mut parts = [first, None, None];
+        let [_, part, end] = &mut parts;
+        let step = group.step(verb)?;
+        match step {
+            Step::Quiet => {}
+            Step::RolledBack(kept) => *part = Some(Decoded::RolledBack { kept }),
+            Step::Change | Step::LastChange => {
+                let mut statement =
+                    Statement::new(query.schema, bytes.slice(text..), event.start(), event.end_coordinates());
+                (statement.seconds, statement.thread) = (event.seconds(), query.thread);
+                statement.error_code = query.error_code;
+                *part = Some(Decoded::Statement(statement.with_status(bytes, query.status)));
+                if matches!(step, Step::LastChange) {
+                    *end = Some(self.end(event, Outcome::Committed));
+                }
+            }
+            Step::End(outcome) => *end = Some(self.end(event, outcome)),
+        }
+        let mut parts = parts.into_iter().flatten();
+        let first = parts.next();
+        self.due.extend(parts);
+        Ok(first)
+    }
+
+    /// Closes the transaction.
+    fn end(&mut self, event: &Event, outcome: Outcome) -> Decoded {
+        self.group = None;
+        self.tables.close();
+        Decoded::End(End { end: event.end_coordinates(), seconds: event.seconds(), outcome })
+    }
+
+    fn expect_begun(&self) -> Result<()> {
+        match &self.group {
+            Some(group) if group.is_begun() => Ok(()),
+            _ => Err(corrupt("expected a transaction around a change of rows, found none")),
+        }
+    }
+
+    fn only_from(&self, flavor: Flavor, event: &Event) -> Result<()> {
+        if self.flavor == flavor { Ok(()) } else { Err(event::of_other_flavor(event.kind(), self.flavor)) }
+    }
+
+    fn post_header_length(&self, event: &Event) -> Result<u8> {
+        let length = self.format.as_ref().and_then(|format| format.post_header_length(event.kind()));
+        length.ok_or_else(|| corrupt("the log's format description does not list this event"))
+    }
+}
+
+fn begin(event: &Event, clock: Clock) -> Begin {
+    let micros = |time: u64| Some(time).filter(|time| *time > 0);
+    Begin {
+        start: event.start(),
+        gtid: None,
+        committed_at_micros: micros(clock.committed_at_micros),
+        original_committed_at_micros: micros(clock.original_committed_at_micros),
+        last_committed: clock.last_committed,
+        sequence_number: clock.sequence_number,
+        group_commit_id: None,
+        alter: None,
+    }
+}
+
+/// Events that are not handled.
+#[cold]
+fn refuse(number: u8, event: &Event) -> Result<()> {
+    const ROW_FORMAT: &str = "set binlog_format=ROW on the source, for running sessions too";
+    let name = event::name_of(number);
+    Err(match number {
+        6..=12 | 17 | 18 => {
+            unsupported(format!("LOAD DATA was logged as a statement ({name}), not as rows")).with_advice(ROW_FORMAT)
+        }
+        20..=22 => unsupported("the log is of a server before 5.1.18"),
+        kind::INCIDENT => corrupt("the source says that events were lost")
+            .with_advice("build green anew with `create`: the log does not hold all changes"),
+        kind::FORMAT_DESCRIPTION
+        | kind::ROTATE
+        | kind::STOP
+        | kind::HEARTBEAT
+        | kind::HEARTBEAT_V2
+        | kind::PREVIOUS_GTIDS
+        | kind::MARIADB_GTID_LIST
+        | kind::BINLOG_CHECKPOINT
+        | kind::PARTIAL_ROW_DATA
+        | kind::TRANSACTION_PAYLOAD => corrupt(format!("expected an event of a transaction, found {name}")),
+        _ if event.header().is_ignorable() => return Ok(()),
+        _ => unsupported(format!("event {number} is not known, and the source does not say that it may be ignored")),
+    })
+}
