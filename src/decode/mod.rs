@@ -43,6 +43,7 @@
 )]
 
 mod assembler;
+pub mod charset;
 mod checksum;
 mod compression;
 mod cursor;
