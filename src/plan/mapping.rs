@@ -1,16 +1,16 @@
 use bytes::BytesMut;
-use mysql_common::collations::{Collation, CollationId};
 use mysql_common::constants::ColumnType;
 
 use super::{TargetColumn, TargetTable};
+use crate::decode::charset::Charset;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Column, ColumnKind, RowImage, Table, TableMap, Value, WireColumn};
+use crate::model::{Column, ColumnKind, Flavor, RowImage, Table, TableMap, Value, WireColumn};
 
-/// Checks that the log's table and green's are the same, column by column.
+/// Checks that the log's table and green's are the same, column by column. Both servers are of `flavor`.
 ///
 /// # Errors
 /// `Unsupported`, naming the first column that differs.
-pub(super) fn check(wire: &TableMap, target: &TargetTable) -> Result<()> {
+pub(super) fn check(wire: &TableMap, target: &TargetTable, flavor: Flavor) -> Result<()> {
     if wire.columns.len() != target.columns.len() {
         let message = format!(
             "green's table has {} columns, the log's has {}: a schema changed on one side is not mapped yet",
@@ -20,7 +20,7 @@ pub(super) fn check(wire: &TableMap, target: &TargetTable) -> Result<()> {
         return Err(different(message));
     }
     for (from, to) in wire.columns.iter().zip(&target.columns) {
-        if let Some(problem) = difference(from, to) {
+        if let Some(problem) = difference(from, to, flavor) {
             return Err(different(problem).at(|place| place.column = Some(to.name.clone())));
         }
     }
@@ -74,7 +74,7 @@ fn different(message: String) -> Error {
         .with_advice("make the table the same on both sides, or build green anew with `create`")
 }
 
-fn difference(from: &WireColumn, to: &TargetColumn) -> Option<String> {
+fn difference(from: &WireColumn, to: &TargetColumn, flavor: Flavor) -> Option<String> {
     if from.name.as_ref().is_some_and(|name| !name.eq_ignore_ascii_case(&to.name)) {
         return Some("green's column has another name than the log's".into());
     }
@@ -88,8 +88,9 @@ fn difference(from: &WireColumn, to: &TargetColumn) -> Option<String> {
     {
         return Some(format!("green's column is {}, the log's has the other sign", to.full_type));
     }
-    let (wire_charset, charset) = (from.collation.and_then(charset_name), to.charset.as_deref());
-    match (wire_charset, charset) {
+    // The log may lack the number, and newer servers have collations that are not known here.
+    let wire_charset = from.collation.and_then(|collation| Charset::of_collation(flavor, collation)).map(Charset::name);
+    match (wire_charset, to.charset.as_deref()) {
         (Some(wire), Some(green)) if to.kind == ColumnKind::Text && wire != modern(green) => {
             Some(format!("green's column is in {green}, the log's in {wire}"))
         }
@@ -97,15 +98,9 @@ fn difference(from: &WireColumn, to: &TargetColumn) -> Option<String> {
     }
 }
 
-/// The character set of a collation's number, where it is known. Numbers of newer collations are not.
-fn charset_name(collation: u16) -> Option<String> {
-    let collation = Collation::from(CollationId::from(collation));
-    (collation.id() != CollationId::UNKNOWN_COLLATION_ID).then(|| modern(collation.charset()).to_owned())
-}
-
-/// MySQL 8 and MariaDB 10.6 renamed `utf8`.
+/// Servers of today renamed `utf8`.
 fn modern(charset: &str) -> &str {
-    if charset == "utf8" { "utf8mb3" } else { charset }
+    Charset::from_name(charset).map_or(charset, |known| known.name())
 }
 
 /// Whether values of a wire type can only come from a column of this kind.
@@ -178,5 +173,52 @@ fn value(value: Option<&Value>, column: &TargetColumn) -> Result<Value> {
             Ok(Value::Bytes(padded.freeze()))
         }
         (Some(value), _) => Ok(value.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::TableName;
+
+    fn check_text(flavor: Flavor, collation: u16, charset: &str) -> Result<()> {
+        let name = TableName::new("s", "t");
+        let column = Column {
+            name: "a".into(),
+            kind: ColumnKind::Text,
+            full_type: "varchar(10)".into(),
+            is_unsigned: false,
+            is_nullable: false,
+            is_generated: false,
+            charset: Some(charset.into()),
+            collation: None,
+            length: Some(10),
+        };
+        let table =
+            Table { name: name.clone(), columns: vec![column], unique_keys: Vec::new(), engine: "InnoDB".into() };
+        let mut wire = WireColumn::new(ColumnType::MYSQL_TYPE_VARCHAR as u8, 40, false);
+        wire.collation = Some(collation);
+        check(&TableMap::new(name, vec![wire], None), &TargetTable::new(table, flavor), flavor)
+    }
+
+    #[test]
+    fn text_is_told_by_the_character_set_of_the_logs_collation() {
+        for (flavor, collation, charset) in [
+            (Flavor::MySql, 33, "utf8"),
+            (Flavor::MySql, 33, "utf8mb3"),
+            (Flavor::MySql, 255, "utf8mb4"),
+            (Flavor::MariaDb, 2304, "utf8mb4"),
+            (Flavor::MariaDb, 1032, "latin1"),
+            // Not known: nothing to compare.
+            (Flavor::MySql, 2304, "latin1"),
+        ] {
+            assert!(check_text(flavor, collation, charset).is_ok(), "{collation} {charset}");
+        }
+        for (flavor, collation, charset) in
+            [(Flavor::MySql, 33, "utf8mb4"), (Flavor::MariaDb, 2304, "utf8mb3"), (Flavor::MariaDb, 1032, "latin2")]
+        {
+            let error = check_text(flavor, collation, charset).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{collation} {charset}");
+        }
     }
 }

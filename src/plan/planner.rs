@@ -10,6 +10,7 @@ use crate::model::{
 /// Gathers transactions into groups.
 #[derive(Debug)]
 pub struct Planner {
+    flavor: Flavor,
     tables: HashMap<TableName, Arc<TargetTable>>,
     /// The log's table that was last checked against green's.
     checked: HashMap<TableName, Arc<TableMap>>,
@@ -23,10 +24,11 @@ pub struct Planner {
 }
 
 impl Planner {
-    /// A planner for the `tables` of a green of `flavor`, with everything before `position` applied.
+    /// A planner for the `tables` of a green of `flavor`, which is blue's too, with everything before `position` applied.
     pub fn new(tables: Vec<Table>, flavor: Flavor, position: Position) -> Planner {
         let tables = tables.into_iter().map(|table| (table.name.clone(), Arc::new(TargetTable::new(table, flavor))));
         Planner {
+            flavor,
             tables: tables.collect(),
             checked: HashMap::new(),
             position,
@@ -130,7 +132,7 @@ impl Planner {
         })?;
         let is_checked = self.checked.get(&wire.name).is_some_and(|last| Arc::ptr_eq(last, wire) || last == wire);
         if !is_checked {
-            mapping::check(wire, target)?;
+            mapping::check(wire, target, self.flavor)?;
             self.checked.insert(wire.name.clone(), wire.clone());
         }
         Ok(target.clone())
