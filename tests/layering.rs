@@ -34,9 +34,10 @@ const MODULES: &[Module] = &[
     Module { name: "model", may_import: &[], may_name: PURE },
     Module { name: "entropy", may_import: &[], may_name: PURE },
     Module { name: "error", may_import: &["model"], may_name: PURE },
-    // Pure: a stage that computes sees neither sockets nor clocks. Plan knows column types by the wire's numbers.
+    // Pure: a stage that computes sees neither sockets nor clocks. Plan knows column types and collations by the wire's
+    // numbers.
     Module { name: "decode", may_import: &["model", "error"], may_name: PURE },
-    Module { name: "plan", may_import: &["model", "error"], may_name: &["mysql_common"] },
+    Module { name: "plan", may_import: &["model", "error", "decode::charset"], may_name: &["mysql_common"] },
     // The only code that opens a connection, and the only one that knows the driver.
     Module {
         name: "net",

@@ -56,6 +56,7 @@
 )]
 
 mod assembler;
+pub mod charset;
 mod checksum;
 mod compression;
 mod cursor;

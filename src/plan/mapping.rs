@@ -1,8 +1,8 @@
 use bytes::BytesMut;
-use mysql_common::collations::{Collation, CollationId};
 use mysql_common::constants::ColumnType;
 
 use super::{TargetColumn, TargetTable};
+use crate::decode::charset::Charset;
 use crate::decode::{Image, TableMap, WireColumn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Column, ColumnKind, Table, Value};
@@ -89,19 +89,13 @@ fn difference(from: &WireColumn, to: &TargetColumn) -> Option<String> {
     {
         return Some(format!("green's column is {}, the log's has the other sign", to.full_type));
     }
-    let (wire_charset, charset) = (from.collation.and_then(charset_name), to.charset.as_deref());
+    let (wire_charset, charset) = (from.charset.map(Charset::name), to.charset.as_deref());
     match (wire_charset, charset) {
         (Some(wire), Some(green)) if to.kind == ColumnKind::Text && wire != modern(green) => {
             Some(format!("green's column is in {green}, the log's in {wire}"))
         }
         _ => None,
     }
-}
-
-/// The character set of a collation's number, where it is known. Numbers of newer collations are not.
-fn charset_name(collation: u16) -> Option<String> {
-    let collation = Collation::from(CollationId::from(collation));
-    (collation.id() != CollationId::UNKNOWN_COLLATION_ID).then(|| modern(collation.charset()).to_owned())
 }
 
 /// MySQL 8 and MariaDB 10.6 renamed `utf8`.
@@ -179,5 +173,52 @@ fn value(value: Option<Value>, column: &TargetColumn) -> Result<Value> {
             Ok(Value::Bytes(padded.freeze()))
         }
         (Some(value), _) => Ok(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Flavor, TableName};
+
+    fn check_text(flavor: Flavor, collation: u16, charset: &str) -> Result<()> {
+        let name = TableName::new("s", "t");
+        let column = Column {
+            name: "a".into(),
+            kind: ColumnKind::Text,
+            full_type: "varchar(10)".into(),
+            is_unsigned: false,
+            is_nullable: false,
+            is_generated: false,
+            charset: Some(charset.into()),
+            collation: None,
+            length: Some(10),
+        };
+        let table =
+            Table { name: name.clone(), columns: vec![column], unique_keys: Vec::new(), engine: "InnoDB".into() };
+        let mut wire = WireColumn::new(ColumnType::MYSQL_TYPE_VARCHAR as u8, 40, false);
+        wire.collation = Some(collation);
+        check(&TableMap::new(flavor, name, vec![wire], None), &TargetTable::new(table, flavor))
+    }
+
+    #[test]
+    fn text_is_told_by_the_character_set_of_the_logs_collation() {
+        for (flavor, collation, charset) in [
+            (Flavor::MySql, 33, "utf8"),
+            (Flavor::MySql, 33, "utf8mb3"),
+            (Flavor::MySql, 255, "utf8mb4"),
+            (Flavor::MariaDb, 2304, "utf8mb4"),
+            (Flavor::MariaDb, 1032, "latin1"),
+            // Not known: nothing to compare.
+            (Flavor::MySql, 2304, "latin1"),
+        ] {
+            assert!(check_text(flavor, collation, charset).is_ok(), "{collation} {charset}");
+        }
+        for (flavor, collation, charset) in
+            [(Flavor::MySql, 33, "utf8mb4"), (Flavor::MariaDb, 2304, "utf8mb3"), (Flavor::MariaDb, 1032, "latin2")]
+        {
+            let error = check_text(flavor, collation, charset).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Unsupported, "{collation} {charset}");
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! `Table_map_log_event::init_metadata_fields`).
 
 use super::Layout;
+use crate::decode::charset::Charset;
 use crate::decode::cursor::Cursor;
 use crate::decode::fault::unsupported;
 use crate::decode::value;
@@ -24,7 +25,15 @@ pub struct TableMap {
 
 impl TableMap {
     /// A map by its parts.
-    pub fn new(flavor: Flavor, name: TableName, columns: Vec<WireColumn>, primary_key: Option<Vec<usize>>) -> TableMap {
+    pub fn new(
+        flavor: Flavor,
+        name: TableName,
+        mut columns: Vec<WireColumn>,
+        primary_key: Option<Vec<usize>>,
+    ) -> TableMap {
+        for column in &mut columns {
+            column.charset = column.collation.and_then(|collation| Charset::of_collation(flavor, collation));
+        }
         let layout = Layout::new(&columns, flavor);
         TableMap { name, columns, primary_key, layout }
     }
@@ -48,6 +57,8 @@ pub struct WireColumn {
     pub is_unsigned: Option<bool>,
     /// The collation's number of a text, ENUM or SET column, where the log says.
     pub collation: Option<u16>,
+    /// The character set of that collation.
+    pub charset: Option<Charset>,
     /// The name, where the log says (`binlog_row_metadata=FULL`).
     pub name: Option<String>,
     /// Whether `SELECT *` shows the column, where the log says (MySQL 8.0.23 and newer, FULL).
@@ -74,6 +85,7 @@ impl WireColumn {
             is_nullable,
             is_unsigned: None,
             collation: None,
+            charset: None,
             name: None,
             is_visible: None,
             members: None,
