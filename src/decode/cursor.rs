@@ -3,25 +3,44 @@
 //! # Invariants
 //! 1. `at <= end <= source.len()` always: every move is checked against `end` before it is made.
 //! 2. A read that fails moves nothing and names the byte at which it failed.
-//! 3. No read allocates; a view shares the event's buffer.
+//! 3. No read allocates; a view of an event's buffer shares it.
 
 use bytes::Bytes;
 
 use super::fault::corrupt;
 use crate::error::{Error, Result};
 
+/// What is read: an event's buffer, of which views can be taken, or a part of one.
+pub(super) trait Source {
+    fn parts(&self) -> (&[u8], Option<&Bytes>);
+}
+
+impl Source for Bytes {
+    fn parts(&self) -> (&[u8], Option<&Bytes>) {
+        (self, Some(self))
+    }
+}
+
+impl Source for [u8] {
+    fn parts(&self) -> (&[u8], Option<&Bytes>) {
+        (self, None)
+    }
+}
+
 /// A place in an event's bytes, from which reads go on.
 #[derive(Clone)]
 pub(super) struct Cursor<'a> {
-    source: &'a Bytes,
+    source: &'a [u8],
+    buffer: Option<&'a Bytes>,
     at: usize,
     end: usize,
 }
 
 impl<'a> Cursor<'a> {
     /// All of `source`.
-    pub(super) fn new(source: &'a Bytes) -> Cursor<'a> {
-        Cursor { source, at: 0, end: source.len() }
+    pub(super) fn new<S: Source + ?Sized>(source: &'a S) -> Cursor<'a> {
+        let (source, buffer) = source.parts();
+        Cursor { source, buffer, at: 0, end: source.len() }
     }
 
     /// Bytes from the start of the buffer.
@@ -73,15 +92,18 @@ impl<'a> Cursor<'a> {
     #[inline]
     pub(super) fn view(&mut self, length: usize) -> Result<Bytes> {
         let start = self.at;
-        self.take(length)?;
-        Ok(self.source.slice(start..self.at))
+        let bytes = self.take(length)?;
+        Ok(match self.buffer {
+            Some(buffer) => buffer.slice(start..self.at),
+            None => Bytes::copy_from_slice(bytes),
+        })
     }
 
     /// A cursor over the next `length` bytes, which are passed.
     pub(super) fn part(&mut self, length: usize) -> Result<Cursor<'a>> {
         let start = self.at;
         self.take(length)?;
-        Ok(Cursor { source: self.source, at: start, end: self.at })
+        Ok(Cursor { at: start, end: self.at, ..*self })
     }
 
     /// Takes `length` bytes off the end.

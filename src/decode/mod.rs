@@ -55,6 +55,8 @@ mod value;
 
 use bytes::Bytes;
 
+pub use self::value::json;
+
 use self::assembler::{Assembler, Moment, Phase};
 use self::checksum::Checksum;
 use self::cursor::Cursor;

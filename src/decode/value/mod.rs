@@ -4,7 +4,7 @@
 mod bits;
 mod decimal;
 mod integer;
-mod json;
+pub mod json;
 mod temporal;
 mod text;
 
