@@ -470,7 +470,7 @@ async fn documents_are_the_servers_in_text_and_bytes() {
             assert!(sql.contains("DECIMAL") || sql.contains("c_num") || document.is_empty(), "{place}");
         }
     }
-    assert!(same > documents.len() * 3 / 4, "{same}");
+    assert!(same > documents.len() / 2, "{same}");
 
     let mut decoded = 0;
     for file in log_files(&server).await {
