@@ -37,7 +37,7 @@ const MODULES: &[Module] = &[
     // Pure: a stage that computes sees neither sockets nor clocks. Plan knows column types and collations by the wire's
     // numbers.
     Module { name: "decode", may_import: &["model", "error"], may_name: PURE },
-    Module { name: "plan", may_import: &["model", "error", "decode::charset"], may_name: &["mysql_common"] },
+    Module { name: "plan", may_import: &["model", "error", "decode"], may_name: &["mysql_common"] },
     // The only code that opens a connection, and the only one that knows the driver.
     Module {
         name: "net",

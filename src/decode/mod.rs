@@ -84,6 +84,7 @@ pub use self::transaction::{
     AlterPhase, Begin, Change, Decoded, End, Outcome, SessionValue, Transaction, UserValue, Xid,
 };
 pub use self::unfold::Unfolder;
-pub use self::value::{DecimalRef, DecimalText, JsonRef, ValueRef};
+pub use self::value::json;
+pub use self::value::{DecimalRef, DecimalText, ValueRef};
 
 use self::options::Fractions;

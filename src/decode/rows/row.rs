@@ -15,6 +15,7 @@ use crate::decode::cursor::Cursor;
 use crate::decode::event;
 use crate::decode::fault::{corrupt, unsupported};
 use crate::decode::table::{Layout, TableMap, Width, bit_from_low};
+use crate::decode::value::json::{JsonDiff, JsonRef};
 use crate::decode::value::{self, Reader, ValueRef};
 use crate::error::{Error, Result};
 use crate::model::{ChangeKind, Value};
@@ -195,7 +196,8 @@ impl<'a> Rows<'a> {
                     let before = index.checked_sub(count).and_then(|before| slots.get(before)).copied();
                     let Some(Slot::Logged(before_at, before_length)) = before else { continue };
                     let before = part(event, before_at, before_length);
-                    value::json::apply_diff(before, part(event, at, length), made)?;
+                    let whole = JsonDiff::new(part(event, at, length)).apply(JsonRef::new(before)?)?;
+                    made.extend(whole);
                 }
                 _ => continue,
             }
@@ -377,7 +379,7 @@ impl<'r> Image<'r> {
             Slot::Null => Ok(Some(ValueRef::Null)),
             Slot::Logged(start, length) => reader.read(part(event, start, length)).map(Some),
             Slot::Made(start, length) => reader.read(part(self.made, start, length)).map(Some),
-            Slot::Diff(start, length) => value::json::read_diff(part(event, start, length)).map(Some),
+            Slot::Diff(start, length) => Ok(Some(ValueRef::JsonDiff(JsonDiff::new(part(event, start, length))))),
         }
     }
 

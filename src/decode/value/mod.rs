@@ -2,7 +2,7 @@
 //! `log_event_print_value`, and `libs/mysql/binlog/event/wrapper_functions.h`).
 
 pub(super) mod decimal;
-pub(super) mod json;
+pub mod json;
 mod temporal;
 pub(super) mod text;
 
@@ -10,13 +10,13 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use self::json::{JsonDiff, JsonRef};
 use super::cursor::Cursor;
-use super::fault::corrupt;
+use super::fault::{corrupt, unsupported};
 use crate::error::Result;
 use crate::model::{TemporalParts, Value};
 
 pub use self::decimal::{DecimalRef, DecimalText};
-pub use self::json::JsonRef;
 
 pub(super) const TINY: u8 = 1;
 pub(super) const SHORT: u8 = 2;
@@ -146,6 +146,8 @@ pub enum ValueRef<'a> {
     },
     /// A JSON document (MySQL; MariaDB's JSON is text).
     Json(JsonRef<'a>),
+    /// The change of a JSON document in a partial update of which the image before does not carry the document.
+    JsonDiff(JsonDiff<'a>),
 }
 
 impl Reader {
@@ -206,7 +208,7 @@ impl ValueRef<'_> {
     /// A copy that owns its bytes.
     ///
     /// # Errors
-    /// `Corrupt`: a DECIMAL or a JSON document whose bytes are none.
+    /// `Corrupt`: a DECIMAL or a JSON document whose bytes are none. `Unsupported`: a [`ValueRef::JsonDiff`].
     pub fn to_value(&self) -> Result<Value> {
         Ok(match *self {
             ValueRef::Null => Value::Null,
@@ -225,6 +227,12 @@ impl ValueRef<'_> {
             ValueRef::DateTime(parts) => Value::DateTime(parts),
             ValueRef::Timestamp { seconds, micros, fraction } => Value::Timestamp { seconds, micros, fraction },
             ValueRef::Json(document) => Value::Json(Box::new(document.to_tree()?)),
+            ValueRef::JsonDiff(_) => {
+                return Err(unsupported("a partial update of a JSON document does not have the document before it")
+                    .with_advice(
+                        "set binlog_row_image=FULL or binlog_row_value_options='' on the source, for all sessions",
+                    ));
+            }
         })
     }
 }
@@ -248,6 +256,7 @@ impl fmt::Debug for ValueRef<'_> {
             ValueRef::DateTime(_) => "DateTime",
             ValueRef::Timestamp { .. } => "Timestamp",
             ValueRef::Json(_) => "Json",
+            ValueRef::JsonDiff(_) => "JsonDiff",
         })
     }
 }
