@@ -57,7 +57,11 @@ impl Event {
                 body.push(0);
             }
             body.extend(piece);
-            Event { server_id: rows.server_id, timestamp: rows.timestamp, ..Event::raw(kind::PARTIAL_ROW_DATA, 0, body) }
+            Event {
+                server_id: rows.server_id,
+                timestamp: rows.timestamp,
+                ..Event::raw(kind::PARTIAL_ROW_DATA, 0, body)
+            }
         };
         debug_assert!(whole.len() >= HEADER_LENGTH);
         whole.chunks(size).enumerate().map(fragment).collect()

@@ -20,11 +20,7 @@ impl Event {
 
     /// ROTATE as a server makes it for a replica: before a log's head, to say which log follows.
     pub fn artificial_rotate(file: &str, offset: u64) -> Event {
-        Event::rotate(file, offset)
-            .with_flags(flag::ARTIFICIAL)
-            .with_timestamp(0)
-            .with_log_position(0)
-            .streamed_only()
+        Event::rotate(file, offset).with_flags(flag::ARTIFICIAL).with_timestamp(0).with_log_position(0).streamed_only()
     }
 
     /// STOP: the server was shut down.

@@ -43,15 +43,7 @@ pub struct Event {
 impl Event {
     /// An event by its parts, of server 1 and with a fixed time.
     pub fn raw(kind: u8, flags: u16, body: impl Into<Vec<u8>>) -> Event {
-        Event {
-            kind,
-            flags,
-            timestamp: TIMESTAMP,
-            server_id: 1,
-            end: End::Place,
-            in_file: true,
-            body: body.into(),
-        }
+        Event { kind, flags, timestamp: TIMESTAMP, server_id: 1, end: End::Place, in_file: true, body: body.into() }
     }
 
     /// An event of type 28, which all may pass over.

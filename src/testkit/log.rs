@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::event::{Event, HEADER_LENGTH, flag};
 use super::gtid::Gtid;
-use super::release::Release;
 use super::kind;
+use super::release::Release;
 use crate::model::Frame;
 
 const MAGIC: &[u8] = b"\xfebin";

@@ -3,10 +3,12 @@
 //! `Rows_log_event::write_compressed`).
 
 use super::cell::Cell;
-use super::column::{ColumnSpec, ColumnType};
+use super::column::ColumnType;
 use super::event::Event;
+use super::release::Release;
 use super::table_map::TableMap;
 use super::{compression, encode, kind};
+use crate::model::Flavor;
 
 /// Flags of row events.
 pub mod rows_flag {
@@ -70,6 +72,10 @@ pub struct Rows<'a> {
     change: Change,
     version: Version,
     is_compressed: bool,
+    /// Whether the spare bits are set behind those that tell which values are NULL.
+    has_spare_nulls: bool,
+    /// Whether the spare bits are set behind those that tell which columns there are, if there are all.
+    has_spare_columns: bool,
     flags: u16,
     extra: Vec<u8>,
     /// Whether the only image, or the one before, has the column.
@@ -107,6 +113,8 @@ impl<'a> Rows<'a> {
             change,
             version: Version::Two,
             is_compressed: false,
+            has_spare_nulls: false,
+            has_spare_columns: true,
             flags: rows_flag::STATEMENT_END,
             extra: Vec::new(),
             after_columns: columns.clone(),
@@ -115,11 +123,24 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Makes it the first version, which MariaDB and MySQL before 5.6 write.
+    /// Writes the rows as this release does, in place of the newest MySQL: MariaDB and MySQL before 5.6 write the first
+    /// version, and releases differ in the spare bits of bitmaps, which readers pass over. To be called before any row is
+    /// added.
+    ///
+    /// # Panics
+    /// Where a partial update would get the first version.
     #[must_use]
-    pub fn first_version(self) -> Rows<'a> {
-        assert!(self.change != Change::PartialUpdate, "partial updates have one version");
-        Rows { version: Version::One, ..self }
+    pub fn written_by(self, release: Release) -> Rows<'a> {
+        self.assert_empty();
+        let is_mariadb = release.flavor() == Flavor::MariaDb;
+        let is_first = is_mariadb || release == Release::MySql55;
+        assert!(!is_first || self.change != Change::PartialUpdate, "partial updates have one version");
+        Rows {
+            version: if is_first { Version::One } else { Version::Two },
+            has_spare_nulls: is_mariadb || matches!(release, Release::MySql55 | Release::MySql56 | Release::MySql57),
+            has_spare_columns: !is_mariadb || release == Release::MariaDb105,
+            ..self
+        }
     }
 
     /// Makes it MariaDB's compressed form.
@@ -155,8 +176,12 @@ impl<'a> Rows<'a> {
     }
 
     fn bitmap_of(&self, indexes: &[usize]) -> Vec<bool> {
-        assert!(self.images.is_empty(), "the columns are chosen before rows are added");
+        self.assert_empty();
         (0..self.table.columns.len()).map(|index| indexes.contains(&index)).collect()
+    }
+
+    fn assert_empty(&self) {
+        assert!(self.images.is_empty(), "the images' form is chosen before rows are added");
     }
 
     /// Adds an inserted or a deleted row: a cell for each column that the image has.
@@ -166,7 +191,7 @@ impl<'a> Rows<'a> {
     #[must_use]
     pub fn row(mut self, cells: &[Cell]) -> Rows<'a> {
         assert!(matches!(self.change, Change::Insert | Change::Delete), "an updated row has two images");
-        write_image(&self.table.columns, &self.columns, cells, &mut self.images);
+        self.write_image(&self.columns.clone(), cells);
         self
     }
 
@@ -177,12 +202,25 @@ impl<'a> Rows<'a> {
     #[must_use]
     pub fn updated_row(mut self, before: &[Cell], after: &[Cell]) -> Rows<'a> {
         assert!(matches!(self.change, Change::Update | Change::PartialUpdate), "the row has one image");
-        write_image(&self.table.columns, &self.columns, before, &mut self.images);
+        self.write_image(&self.columns.clone(), before);
         if self.change == Change::PartialUpdate {
             self.write_partial_bits(after);
         }
-        write_image(&self.table.columns, &self.after_columns, after, &mut self.images);
+        self.write_image(&self.after_columns.clone(), after);
         self
+    }
+
+    /// A bit for each column of the image that is NULL, then the others' values.
+    fn write_image(&mut self, present: &[bool], cells: &[Cell]) {
+        let columns =
+            self.table.columns.iter().zip(present).filter_map(|(column, is_there)| is_there.then_some(column));
+        assert_eq!(cells.len(), columns.clone().count(), "a cell for each column of the image");
+        let mut nulls: Vec<bool> = cells.iter().map(|cell| *cell == Cell::Null).collect();
+        if self.has_spare_nulls {
+            nulls.resize(nulls.len().next_multiple_of(8), true);
+        }
+        self.images.extend(encode::bits_from_low(&nulls));
+        columns.zip(cells).for_each(|(column, cell)| cell.write(column, &mut self.images));
     }
 
     /// The options of the image's values, and a bit for each JSON column of the table, whether the image has it or not
@@ -202,6 +240,14 @@ impl<'a> Rows<'a> {
             self.images.extend(encode::bits_from_low(&is_partial));
         } else {
             encode::packed(&mut self.images, 0);
+        }
+    }
+
+    /// A bit for each column.
+    fn bitmap(&self, present: &[bool]) -> Vec<u8> {
+        match self.has_spare_columns && !present.contains(&false) {
+            true => vec![0xff; present.len().div_ceil(8)],
+            false => encode::bits_from_low(present),
         }
     }
 
@@ -232,9 +278,9 @@ impl From<Rows<'_>> for Event {
             body.extend(&rows.extra);
         }
         encode::packed(&mut body, rows.table.columns.len() as u64);
-        body.extend(encode::bits_from_low(&rows.columns));
+        body.extend(rows.bitmap(&rows.columns));
         if matches!(rows.change, Change::Update | Change::PartialUpdate) {
-            body.extend(encode::bits_from_low(&rows.after_columns));
+            body.extend(rows.bitmap(&rows.after_columns));
         }
         if rows.is_compressed {
             compression::fold_mariadb(&rows.images, &mut body);
@@ -242,17 +288,5 @@ impl From<Rows<'_>> for Event {
             body.extend(&rows.images);
         }
         Event::raw(rows.kind(), 0, body)
-    }
-}
-
-/// A bit for each column of the image that is NULL, then the others' values.
-fn write_image(columns: &[ColumnSpec], present: &[bool], cells: &[Cell], out: &mut Vec<u8>) {
-    let count = present.iter().filter(|is_there| **is_there).count();
-    assert_eq!(cells.len(), count, "a cell for each column of the image");
-    let nulls: Vec<bool> = cells.iter().map(|cell| *cell == Cell::Null).collect();
-    out.extend(encode::bits_from_low(&nulls));
-    let there = columns.iter().zip(present).filter(|(_, is_there)| **is_there);
-    for ((column, _), cell) in there.zip(cells) {
-        cell.write(column, out);
     }
 }

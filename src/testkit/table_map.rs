@@ -102,14 +102,22 @@ impl TableMap {
             self.columns.iter().filter(|column| column.has_sign()).map(|column| column.is_unsigned).collect();
         field(body, 1, &encode::bits_from_high(&signs));
         self.write_collations(body, (2, 3), |column| column.is_text(flavor));
-        field(body, 7, &self.packed(|column| match column.kind {
-            ColumnType::Geometry(subtype) => Some(u64::from(subtype)),
-            _ => None,
-        }));
-        field(body, 13, &self.packed(|column| match column.kind {
-            ColumnType::Vector(dimensions) => Some(u64::from(dimensions)),
-            _ => None,
-        }));
+        field(
+            body,
+            7,
+            &self.packed(|column| match column.kind {
+                ColumnType::Geometry(subtype) => Some(u64::from(subtype)),
+                _ => None,
+            }),
+        );
+        field(
+            body,
+            13,
+            &self.packed(|column| match column.kind {
+                ColumnType::Vector(dimensions) => Some(u64::from(dimensions)),
+                _ => None,
+            }),
+        );
     }
 
     fn write_full(&self, flavor: Flavor, body: &mut Vec<u8>) {
@@ -121,14 +129,22 @@ impl TableMap {
             self.write_collations(body, (10, 11), has_members);
         };
         charset(body);
-        field(body, 5, &self.members(|kind| match kind {
-            ColumnType::Set(members) => Some(members),
-            _ => None,
-        }));
-        field(body, 6, &self.members(|kind| match kind {
-            ColumnType::Enum(members) => Some(members),
-            _ => None,
-        }));
+        field(
+            body,
+            5,
+            &self.members(|kind| match kind {
+                ColumnType::Set(members) => Some(members),
+                _ => None,
+            }),
+        );
+        field(
+            body,
+            6,
+            &self.members(|kind| match kind {
+                ColumnType::Enum(members) => Some(members),
+                _ => None,
+            }),
+        );
         let has_prefix = self.primary_key.iter().any(|(_, prefix)| *prefix > 0);
         let mut key = Vec::new();
         for (index, prefix) in &self.primary_key {
@@ -148,7 +164,9 @@ impl TableMap {
         let collations: Vec<u16> =
             self.columns.iter().filter(|column| counts(column)).map(|column| column.collation).collect();
         let count_of = |wanted: u16| collations.iter().filter(|collation| **collation == wanted).count();
-        let Some(default) = collations.iter().copied().rev().max_by_key(|collation| count_of(*collation)) else { return };
+        let Some(default) = collations.iter().copied().rev().max_by_key(|collation| count_of(*collation)) else {
+            return;
+        };
         let exceptions: Vec<(usize, u16)> =
             collations.iter().copied().enumerate().filter(|(_, collation)| *collation != default).collect();
         let mut value = Vec::new();
