@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use super::event::{Event, HEADER_LENGTH};
+use super::event::Event;
 use super::{encode, kind};
 
 /// How a TRANSACTION_PAYLOAD holds its events.
@@ -39,7 +39,8 @@ impl Event {
 
     /// PARTIAL_ROW_DATA of MariaDB 12.3: the event in pieces of up to `size` bytes, each an event of its own (MariaDB
     /// manual, "PARTIAL_ROW_DATA_EVENT"). The pieces are those of the whole event, its header included and without a
-    /// checksum.
+    /// checksum. The manual has the count in front of the piece's number; a comment in the server's source is said to have
+    /// them the other way round.
     ///
     /// # Panics
     /// Where `size` is 0.
@@ -63,7 +64,6 @@ impl Event {
                 ..Event::raw(kind::PARTIAL_ROW_DATA, 0, body)
             }
         };
-        debug_assert!(whole.len() >= HEADER_LENGTH);
         whole.chunks(size).enumerate().map(fragment).collect()
     }
 }

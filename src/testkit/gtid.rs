@@ -16,7 +16,7 @@ const HAS_ORIGINAL_VERSION: u32 = 1 << 31;
 /// A transaction's start on MySQL, which becomes an [`Event`].
 ///
 /// Each generation of servers writes more behind what the ones before it wrote. So a part is written only if all in front
-/// of it are given: clock (5.7.5), commit times and length (8.0.2), versions (8.0.14), ticket (8.0.33 or so). A tagged one
+/// of it are given: clock (5.7.5), commit times and length (8.0.2), versions (8.0.14), ticket (group replication alone). A tagged one
 /// (8.3) writes all but the ticket always.
 #[derive(Debug, Clone, Default)]
 pub struct Gtid {

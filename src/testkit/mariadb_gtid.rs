@@ -109,7 +109,7 @@ impl MariaDbGtid {
         MariaDbGtid { alter: Some(phase), ..self }
     }
 
-    /// The session, since 11.5 or so.
+    /// The session; 10.11 does not write it, 11.8 does.
     #[must_use]
     pub fn thread(self, thread: u32) -> MariaDbGtid {
         MariaDbGtid { thread: Some(thread), ..self }

@@ -124,11 +124,8 @@ impl TableMap {
         let mut names = Vec::new();
         self.columns.iter().for_each(|column| encode::packed_bytes(&mut names, column.name.as_bytes()));
         field(body, 4, &names);
-        let charset = |body: &mut Vec<u8>| {
-            let has_members = |column: &ColumnSpec| matches!(column.kind, ColumnType::Enum(_) | ColumnType::Set(_));
-            self.write_collations(body, (10, 11), has_members);
-        };
-        charset(body);
+        let has_members = |column: &ColumnSpec| matches!(column.kind, ColumnType::Enum(_) | ColumnType::Set(_));
+        self.write_collations(body, (10, 11), has_members);
         field(
             body,
             5,
