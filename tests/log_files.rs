@@ -115,9 +115,9 @@ fn the_last_event_says_how_a_file_was_closed() {
         assert_eq!(read(&log[..]).1.unwrap(), End::Open);
         let log = closed(log);
         let rotated = [log.clone(), rotate("bin.000002")].concat();
-        assert_eq!(read(&rotated[..]).1.unwrap(), End::Closed { next: Some("bin.000002".into()) });
+        assert_eq!(read(&rotated[..]).1.unwrap(), End::Clean { next: Some("bin.000002".into()) });
         let stopped = [log, event(STOP, &[])].concat();
-        assert_eq!(read(&stopped[..]).1.unwrap(), End::Closed { next: None });
+        assert_eq!(read(&stopped[..]).1.unwrap(), End::Clean { next: None });
     }
 }
 
@@ -294,8 +294,8 @@ fn a_series_follows_rotation_stops_and_crashes() {
         assert_eq!(added, 3);
         let unfinished = End::Unfinished { offset: log.len() as u64, bytes: 23 };
         let ends = [
-            End::Closed { next: Some("bin.999999".into()) },
-            End::Closed { next: None },
+            End::Clean { next: Some("bin.999999".into()) },
+            End::Clean { next: None },
             End::Open,
             unfinished,
             End::Open,
@@ -336,11 +336,61 @@ fn a_series_leaves_no_file_out() {
     let (_folder, paths) = folder(&[("copy.bin", rotated)]);
     let mut series = FileSeries::open(&paths).unwrap();
     assert!(series.by_ref().all(|frame| frame.is_ok()));
-    assert_eq!(series.ends(), [("copy.bin".to_owned(), End::Closed { next: Some("other.000002".into()) })]);
+    assert_eq!(series.ends(), [("copy.bin".to_owned(), End::Clean { next: Some("other.000002".into()) })]);
 
     // A file that is missing is an error when its turn comes.
     let (_folder, mut paths) = folder(&[("bin.000001", log)]);
     paths.push(paths[0].with_file_name("bin.000002"));
     let mut series = FileSeries::open(&paths).unwrap();
     assert_eq!(series.find_map(Result::err).unwrap().kind(), ErrorKind::Io);
+}
+
+/// What real servers leave: a rotation, a crash inside of a write, an orderly stop.
+#[cfg(feature = "sandbox")]
+#[tokio::test(flavor = "multi_thread")]
+async fn logs_of_crashed_and_stopped_servers_are_read_on() {
+    let mut kinds = tokio::task::JoinSet::new();
+    for kind in bluegreen::sandbox::Kind::ALL {
+        kinds.spawn(crashed_and_stopped(kind));
+    }
+    kinds.join_all().await;
+}
+
+#[cfg(feature = "sandbox")]
+async fn crashed_and_stopped(kind: bluegreen::sandbox::Kind) {
+    let flavor = if kind.is_mariadb() { Flavor::MariaDb } else { Flavor::MySql };
+    let mut server = bluegreen::sandbox::Server::builder(kind).start().await.unwrap();
+    server.sql("create schema s; create table s.t (id int primary key); insert into s.t values (1)").await.unwrap();
+    server.sql("flush logs; insert into s.t values (2)").await.unwrap();
+    let files = server.sql("show binary logs").await.unwrap();
+    let crashed = server.data_dir().join(files.lines().last().unwrap().split('\t').next().unwrap());
+    server.kill().await.unwrap();
+    // Killed in the middle of writing the next event.
+    let mut log = std::fs::read(&crashed).unwrap();
+    let length = log.len() as u64;
+    log.extend_from_within(4..40);
+    std::fs::write(&crashed, log).unwrap();
+    server.start().await.unwrap();
+    server.sql("insert into s.t values (3)").await.unwrap();
+    server.restart().await.unwrap();
+    server.sql("insert into s.t values (4)").await.unwrap();
+
+    let files = server.sql("show binary logs").await.unwrap();
+    let files = files.lines().map(|line| server.data_dir().join(line.split('\t').next().unwrap()));
+    let mut series = FileSeries::open(files).unwrap();
+    let mut decoder = Decoder::new(DecoderOptions::new(flavor, series.coordinates().clone()));
+    let mut count = 0;
+    for frame in series.by_ref() {
+        let decoded = decoder.push(frame.unwrap()).unwrap();
+        count += usize::from(matches!(decoded, Some(Decoded::Transaction(_))));
+    }
+    assert_eq!(count, 6, "{kind}: two statements and four rows");
+    let ends: Vec<_> = series.ends().iter().map(|(_, end)| end.clone()).collect();
+    let crashed = match kind.is_mariadb() {
+        true => End::Unfinished { offset: length, bytes: 36 },
+        // MySQL cuts the tail off when it starts again.
+        false => End::Open,
+    };
+    let rotated = End::Clean { next: Some("binlog.000002".into()) };
+    assert_eq!(ends, [rotated, crashed, End::Clean { next: None }, End::Open], "{kind}");
 }

@@ -37,8 +37,13 @@ pub(crate) fn sessions(kind: Kind, gtid: bool, charsets: &[(String, u32)]) -> Ve
             sessions.extend(OLD_TEMPORALS.map(str::to_owned));
         }
     }
+    if kind != Kind::MySql56 {
+        sessions.push("SET GLOBAL binlog_row_metadata = MINIMAL".to_owned());
+        sessions.push(plain("unnamed"));
+        sessions.push("SET GLOBAL binlog_row_metadata = FULL".to_owned());
+    }
     sessions.push("SET GLOBAL binlog_checksum = NONE".to_owned());
-    sessions.push(without_checksum());
+    sessions.push(plain("unchecked"));
     sessions.push("SET GLOBAL binlog_checksum = CRC32".to_owned());
     sessions.push("FLUSH LOGS".to_owned());
     for session in &mut sessions {
@@ -84,7 +89,7 @@ fn numbers() -> String {
             .map(|(signed, unsigned)| format!("{signed},{unsigned}"));
         pairs.chain([u8::from(low).to_string(), "42".to_owned()]).collect::<Vec<_>>().join(",")
     };
-    let same = |value: &str| vec![value; 12].join(",");
+    let same = |value: &str| [value; 12].join(",");
     let rows = vec![row(true), row(false), same("0"), same("1"), same("-1"), same("NULL")];
     sql += &insert("ints", 1, rows);
     sql += &insert(
@@ -354,6 +359,9 @@ fn events(kind: Kind, gtid: bool) -> String {
                 BEGIN; INSERT INTO one VALUES (20,'goes'); INSERT INTO quick VALUES (3,'stays'); ROLLBACK; \
                 BEGIN; UPDATE one JOIN quick USING (id) SET one.v = 'both', quick.v = 'both'; INSERT INTO one VALUES (22,'goes'); ROLLBACK; ";
     }
+    if kind != Kind::MySql56 || !gtid {
+        sql += "CREATE TABLE copied (PRIMARY KEY (id)) SELECT id, v FROM one; ";
+    }
     // More than one event holds: rows of 1000 bytes, and one longer than any event of the others.
     sql += &insert("one", 1000, (0..60).map(|row| format!("REPEAT('{}',1000)", row % 10)));
     sql + "UPDATE one SET v = CONCAT(v, '!') WHERE id >= 1000; DELETE FROM one WHERE id >= 1030; "
@@ -391,10 +399,13 @@ fn images(kind: Kind) -> String {
     sql
 }
 
-fn without_checksum() -> String {
-    "CREATE TABLE unchecked (id INT PRIMARY KEY, v INT, w TEXT); INSERT INTO unchecked VALUES (1,1,'a'),(2,2,'b'); \
-     UPDATE unchecked SET v = v + 1; DELETE FROM unchecked WHERE id = 2; "
-        .to_owned()
+/// A table whose log differs from others in nothing that its statements say.
+fn plain(table: &str) -> String {
+    format!(
+        "CREATE TABLE {table} (id INT PRIMARY KEY, v INT UNSIGNED, w TEXT, x VARBINARY(10), y CHAR(5), z BIGINT UNSIGNED); \
+         INSERT INTO {table} VALUES (1,4294967295,'ä',x'00ff','ö',18446744073709551615),(2,2,'b',x'61','',2); \
+         UPDATE {table} SET v = v - 1; DELETE FROM {table} WHERE id = 2; "
+    )
 }
 
 /// Compressed transactions, invisible and generated columns, vectors.
@@ -491,6 +502,10 @@ fn mariadb(kind: Kind) -> String {
                 INSERT INTO vectors VALUES (1,VEC_FromText('[1,-2.5,3e30]'),VEC_FromText('[0]')),(2,x'0000803f000020c0cdcccc3d',NULL); \
                 CREATE TABLE late (id INT PRIMARY KEY, a TIMESTAMP NULL, b TIMESTAMP(6) NULL); \
                 INSERT INTO late VALUES (1,'2106-02-07 06:28:15','2106-02-07 06:28:15.999999'),(2,'2038-01-19 03:14:08','2050-06-07 08:09:10.5'); ";
+    }
+    if kind != Kind::MariaDb105 {
+        sql += "CREATE TABLE altered (id INT PRIMARY KEY); SET SESSION binlog_alter_two_phase = 1; \
+                ALTER TABLE altered ADD v INT; SET SESSION binlog_alter_two_phase = 0; INSERT INTO altered VALUES (1,1); ";
     }
     sql + "SET GLOBAL log_bin_compress = ON; SET GLOBAL log_bin_compress_min_len = 10; \
            CREATE TABLE packed (id INT PRIMARY KEY, v TEXT, w DOUBLE); \

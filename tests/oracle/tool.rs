@@ -64,7 +64,7 @@ impl Reader<'_> {
     fn line(&mut self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
         if let Some(header) = header(&text) {
-            self.header(&text, &header.to_owned());
+            self.header(&text, header);
         } else if let Some(row) = text.strip_prefix("### ") {
             assert!(!row.starts_with("Row"), "{row}");
             self.row(row);
@@ -86,13 +86,12 @@ impl Reader<'_> {
         let end = if said == 0 { self.end() } else { said };
         let name = what.split([' ', ':', '\t']).next().unwrap_or_default();
         match name {
-            _ if name.ends_with("_rows") || name.contains("_rows_") || name.ends_with("_rows_v1") => {
-                // Annotate_rows and Rows_query go by similar names.
-                if ["Write", "Update", "Delete"].iter().any(|change| name.starts_with(change)) {
-                    self.row_events.push(end);
-                }
+            // Annotate_rows and Rows_query have no rows.
+            _ if name.contains("_rows")
+                && ["Write", "Update", "Delete"].iter().any(|change| name.starts_with(change)) =>
+            {
+                self.row_events.push(end);
             }
-            "Table_map" => {}
             "Query" | "Query_compressed" => {
                 let sql = self.statement();
                 self.items.push(Item::Statement(sql));
@@ -121,6 +120,12 @@ impl Reader<'_> {
         const END: &[u8] = b"/*!*/;";
         while self.lines.front().is_some_and(|line| line.ends_with(END) && *line != END && !is_whole(line)) {
             self.lines.pop_front();
+        }
+        // The first phase of MariaDB's ALTER is no statement to run, so it is printed as a comment, without an end.
+        if let Some(alter) = self.lines.front().and_then(|line| line.strip_prefix(b"### ")) {
+            let alter = String::from_utf8_lossy(alter).into_owned();
+            self.lines.pop_front();
+            return alter;
         }
         let mut sql = Vec::new();
         while let Some(line) = self.lines.pop_front() {

@@ -110,7 +110,7 @@ impl Column {
             // Byte by byte, the lowest first.
             (Type::Set, Printed::Plain(text)) => {
                 let bytes = digits(text).as_bytes().chunks(8).rev();
-                Cell::Exact(number(&bytes.map(|byte| utf8(byte)).collect::<String>()).to_string())
+                Cell::Exact(number(&bytes.map(utf8).collect::<String>()).to_string())
             }
             (Type::Date, Printed::Quoted(text)) => Cell::Exact(utf8(text).replace(':', "-")),
             (Type::Time | Type::DateTime, Printed::Quoted(text)) => Cell::Exact(utf8(text)),
@@ -168,13 +168,16 @@ impl Column {
             (Type::Text(set), object, Cell::Text { bytes, is_text, .. }) => {
                 (!is_named || !is_text || set == "binary") && base64(object).is_some_and(|found| hex(&found) == *bytes)
             }
-            (Type::Bytes { .. }, Json::String(string), Cell::Exact(text)) if !is_named => {
-                hex(string.as_bytes()).starts_with(text)
+            (Type::Bytes { is_padded }, _, Cell::Exact(text)) => {
+                let found = match json {
+                    Json::String(string) if !is_named => Some(string.clone().into_bytes()),
+                    object => base64(object),
+                };
+                found.map(|bytes| hex(&bytes)).is_some_and(|found| match is_padded {
+                    true => unpadded(&found) == *text,
+                    false => found == *text,
+                })
             }
-            (Type::Bytes { is_padded }, object, Cell::Exact(text)) => base64(object).is_some_and(|found| {
-                let found = hex(&found);
-                if *is_padded { unpadded(&found) == *text } else { found == *text }
-            }),
             (Type::Vector, object, Cell::Exact(text)) => base64(object).is_some_and(|found| hex(&found) == *text),
             (_, Json::String(string), Cell::Exact(text)) => string == text,
             _ => false,
@@ -267,7 +270,7 @@ pub(crate) fn bytes(hex: &str) -> Vec<u8> {
 
 fn unpadded(hex: &str) -> String {
     let mut hex = hex;
-    while let Some(shorter) = hex.strip_suffix("00").filter(|_| hex.len() % 2 == 0) {
+    while let Some(shorter) = hex.strip_suffix("00") {
         hex = shorter;
     }
     hex.to_owned()

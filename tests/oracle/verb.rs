@@ -25,8 +25,14 @@ impl Value {
         }
     }
 
+    /// Whether this is the value. A part of a document is nobody's whole value: see [`Value::is_part`].
     pub(crate) fn is(&self, column: &Column, cell: &Cell) -> bool {
-        column.is_written(&self.json, cell, self.is_named)
+        self.is_part() && column.is_document() || column.is_written(&self.json, cell, self.is_named)
+    }
+
+    /// Whether this says only what changed within a document.
+    fn is_part(&self) -> bool {
+        self.json.get("json_diff").is_some()
     }
 }
 
@@ -92,14 +98,19 @@ pub(crate) fn read(lines: &str, tables: &Tables) -> Read {
     read
 }
 
-/// Every statement is the one that the tool prints.
+/// Every statement is the one that the tool prints. MariaDB logs an ALTER in two phases as the same text twice, of which
+/// a reader may leave out one.
 pub(crate) fn compare_statements(found: &[String], expected: &[String]) {
-    let found = found.iter().filter(|sql| !is_bound(sql)).map(|sql| sql.trim_end());
-    let expected = expected.iter().map(|sql| sql.trim_end());
-    for (index, (found, expected)) in found.clone().zip(expected.clone()).enumerate() {
+    let statements = |all: &[String]| {
+        let mut all: Vec<_> = all.iter().filter(|sql| !is_bound(sql)).map(|sql| sql.trim_end().to_owned()).collect();
+        all.dedup();
+        all
+    };
+    let (found, expected) = (statements(found), statements(expected));
+    for (index, (found, expected)) in found.iter().zip(&expected).enumerate() {
         assert_eq!(found, expected, "statement {index}");
     }
-    assert_eq!(found.count(), expected.count());
+    assert_eq!(found.len(), expected.len());
 }
 
 /// Every change is the one that the tool prints, at the same place. Rows of one transaction may be told of at its
@@ -120,6 +131,7 @@ pub(crate) fn compare_changes(tables: &Tables, found: &[Change<Value>], expected
         assert_eq!(found.place.file, expected.place.file, "{place}");
         assert!(expected.place.ends.contains(&found.place.ends[0]), "{place}, expected {:?}", expected.place);
         let columns = &tables[&found.table].columns;
+        let before = found.before.as_ref();
         for (name, found, expected) in
             [("before", &found.before, &expected.before), ("after", &found.after, &expected.after)]
         {
@@ -136,6 +148,9 @@ pub(crate) fn compare_changes(tables: &Tables, found: &[Change<Value>], expected
             }
             for ((index, value), cell) in found.iter().zip(expected.values()) {
                 let column = &columns[*index];
+                if value.is_part() && before.is_some_and(|before| before.contains_key(index)) {
+                    differences.push(format!("{place}: column {}: a part, and the document is known", column.name));
+                }
                 if !value.is(column, cell) {
                     differences.push(format!(
                         "{place}: {name}, column {}: {}, expected {}",

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::io::{ErrorKind, Read, Result};
 
 use bytes::{Bytes, BytesMut};
@@ -8,10 +9,16 @@ pub(super) const CHUNK_LENGTH: usize = 1 << 18;
 /// A reader's bytes as views of large chunks.
 ///
 /// A chunk's memory is used again once all its views are dropped, and only what a chunk's end cuts in two is moved.
-#[derive(Debug)]
 pub(super) struct Chunks<R> {
     reader: R,
     chunk: BytesMut,
+}
+
+impl<R> fmt::Debug for Chunks<R> {
+    /// The length only: a chunk holds row values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Chunks({} bytes ahead)", self.chunk.len())
+    }
 }
 
 impl<R: Read> Chunks<R> {

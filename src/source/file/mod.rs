@@ -25,7 +25,7 @@ pub use series::FileSeries;
 #[non_exhaustive]
 pub enum End {
     /// The server closed the file, with ROTATE or STOP.
-    Closed {
+    Clean {
         /// The file that the log goes on in, as ROTATE names it. `None`: the server was stopped.
         next: Option<String>,
     },

@@ -94,8 +94,8 @@ impl<R: Read> FileSource<R> {
             self.has_checksums = format::has_checksums(&event, &self.at)?;
         }
         self.so_far = match header.kind {
-            ROTATE => End::Closed { next: Some(format::next_file(&event, self.has_checksums)) },
-            STOP => End::Closed { next: None },
+            ROTATE => End::Clean { next: Some(format::next_file(&event, self.has_checksums)) },
+            STOP => End::Clean { next: None },
             _ => End::Open,
         };
         self.at.offset = self.at.offset.saturating_add(length(event.len()));

@@ -67,8 +67,8 @@ impl FileSeries {
         };
         let name = file_name(&path);
         let rotate = match end {
-            End::Closed { next: Some(next) } if next == name => None,
-            End::Closed { next: Some(next) } => {
+            End::Clean { next: Some(next) } if next == name => None,
+            End::Clean { next: Some(next) } => {
                 let message = format!("the log goes on in {next}, the next file given is {name}");
                 return Err(
                     located(ErrorKind::Config, message, &at).with_advice("give files of one log, none left out")
