@@ -34,7 +34,7 @@ struct Size {
     rounds: usize,
 }
 
-const FULL: Size = Size { doublings: 16, updates: 4, small_transactions: 40_000, least_bytes: 200_000_000, rounds: 9 };
+const FULL: Size = Size { doublings: 16, updates: 5, small_transactions: 40_000, least_bytes: 200_000_000, rounds: 9 };
 const SMALL: Size = Size { doublings: 10, updates: 1, small_transactions: 200, least_bytes: 500_000, rounds: 1 };
 
 /// A server with a log that was written before.
