@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use bluegreen::decode::{Decoded, Decoder, DecoderOptions};
+use bluegreen::decode::{Assembled, Assembler, DecoderOptions};
 use bluegreen::error::{Error, ErrorKind};
 use bluegreen::model::{Coordinates, Flavor, Frame};
 use bluegreen::source::file::{End, FileSeries, FileSource};
@@ -276,13 +276,13 @@ fn a_series_follows_rotation_stops_and_crashes() {
         ];
         let (_folder, paths) = folder(&files);
         let mut series = FileSeries::open(&paths).unwrap();
-        let mut decoder = Decoder::new(DecoderOptions::new(flavor, series.coordinates().clone()));
+        let mut assembler = Assembler::new(DecoderOptions::new(flavor, series.coordinates().clone()));
         let mut seen = Vec::new();
         let mut added = 0;
         for frame in series.by_ref() {
             let frame = frame.unwrap();
             added += usize::from(frame.bytes[4] == ROTATE && frame.bytes[17] & 0x20 != 0);
-            if let Some(Decoded::Transaction(transaction)) = decoder.push(frame).unwrap() {
+            if let Some(Assembled::Transaction(transaction)) = assembler.push(frame).unwrap() {
                 assert!(transaction.end.offset < log.len() as u64 + 1);
                 seen.push(transaction.end.file);
             }
@@ -290,7 +290,7 @@ fn a_series_follows_rotation_stops_and_crashes() {
         let count = seen.len() / files.len();
         assert!(count > 0);
         let names = files.iter().map(|(name, _)| *name);
-        assert_eq!(seen, names.clone().flat_map(|name| vec![name; count]).collect::<Vec<_>>());
+        assert_eq!(seen, names.clone().flat_map(|name| vec![name.into(); count]).collect::<Vec<std::sync::Arc<str>>>());
         assert_eq!(added, 3);
         let unfinished = End::Unfinished { offset: log.len() as u64, bytes: 23 };
         let ends = [
@@ -301,7 +301,7 @@ fn a_series_follows_rotation_stops_and_crashes() {
             End::Open,
         ];
         assert!(series.ends().iter().map(|(name, end)| (name.as_str(), end)).eq(names.zip(&ends)));
-        assert_eq!(decoder.coordinates(), series.coordinates());
+        assert_eq!(assembler.coordinates(), series.coordinates());
     }
 }
 
@@ -378,11 +378,11 @@ async fn crashed_and_stopped(kind: bluegreen::sandbox::Kind) {
     let files = server.sql("show binary logs").await.unwrap();
     let files = files.lines().map(|line| server.data_dir().join(line.split('\t').next().unwrap()));
     let mut series = FileSeries::open(files).unwrap();
-    let mut decoder = Decoder::new(DecoderOptions::new(flavor, series.coordinates().clone()));
+    let mut assembler = Assembler::new(DecoderOptions::new(flavor, series.coordinates().clone()));
     let mut count = 0;
     for frame in series.by_ref() {
-        let decoded = decoder.push(frame.unwrap()).unwrap();
-        count += usize::from(matches!(decoded, Some(Decoded::Transaction(_))));
+        let decoded = assembler.push(frame.unwrap()).unwrap();
+        count += usize::from(matches!(decoded, Some(Assembled::Transaction(_))));
     }
     assert_eq!(count, 6, "{kind}: two statements and four rows");
     let ends: Vec<_> = series.ends().iter().map(|(_, end)| end.clone()).collect();

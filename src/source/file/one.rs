@@ -42,7 +42,7 @@ impl<R: Read> FileSource<R> {
     /// # Errors
     /// As [`FileSource::open`].
     pub fn new(reader: R, name: impl Into<String>) -> Result<FileSource<R>> {
-        let mut at = Coordinates::new(name, 0);
+        let mut at = Coordinates::new(name.into(), 0);
         let mut chunks = Chunks::new(reader);
         let magic = chunks.take(MAGIC_LENGTH).map_err(|error| failed(error, &at))?;
         format::expect_magic(&magic, &at)?;

@@ -61,7 +61,7 @@ impl FileSeries {
     fn advance(&mut self) -> Result<Option<Option<Frame>>> {
         let end = self.current.end().cloned().unwrap_or(End::Open);
         let at = self.current.coordinates().clone();
-        self.ends.push((at.file.clone(), end.clone()));
+        self.ends.push((at.file.to_string(), end.clone()));
         let Some(path) = self.rest.next() else {
             return Ok(None);
         };
