@@ -9,9 +9,9 @@ use std::collections::HashMap;
 
 use super::DecoderOptions;
 use super::decoder::Decoder;
-use super::fault::{corrupt, limit, unsupported};
+use super::fault::{Stopped, corrupt, limit, unsupported};
 use super::transaction::{AlterPhase, Begin, Change, Decoded, End, Outcome, Transaction, Xid};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::model::{Coordinates, Frame};
 
 const MICROS_PER_SECOND: u64 = 1_000_000;
@@ -54,7 +54,7 @@ pub struct Assembler {
     prepared: HashMap<Xid, Open>,
     max_kept_bytes: u64,
     kept_bytes: u64,
-    stopped: Option<(ErrorKind, String)>,
+    stopped: Option<Stopped>,
 }
 
 /// A transaction whose end was not seen.
@@ -103,12 +103,12 @@ impl Assembler {
     /// `Corrupt`: bytes that no server writes, a checksum that does not match, a lost frame. `Unsupported`: something
     /// that is not handled, see the module. `Limit`: transactions above the bound.
     pub fn push(&mut self, frame: Frame) -> Result<Option<Assembled>> {
-        if let Some((kind, message)) = &self.stopped {
-            return Err(Error::new(*kind, format!("decoding stopped before: {message}")));
+        if let Some(stopped) = &self.stopped {
+            return Err(stopped.again());
         }
         let result = self.frame(frame);
         if let Err(error) = &result {
-            self.stopped = Some((error.kind(), error.message().to_owned()));
+            self.stopped = Some(Stopped::by(error));
         }
         result
     }

@@ -1,6 +1,7 @@
 //! Events to the parts of transactions.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::compression::Unzip;
 use super::event::format_description::FormatDescription;
@@ -10,15 +11,15 @@ use super::event::query::{QueryEvent, Verb};
 use super::event::session_value::SessionValue;
 use super::event::xa::XaPrepare;
 use super::event::{self, Event, kind, previous_gtids};
-use super::fault::{corrupt, unsupported};
+use super::fault::{Stopped, corrupt, unsupported};
 use super::group::{Group, Phase, Step};
 use super::rows::{RowsChange, RowsHead, RowsKind};
 use super::statement::Statement;
-use super::table::OpenTables;
+use super::table::{OpenTables, TableMap};
 use super::transaction::{Begin, Decoded, End, Outcome};
 use super::unfold::{self, Unfolder};
 use super::{DecoderOptions, Fractions};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::model::{Coordinates, Flavor, Frame};
 
 /// Frames of one stream to the parts of transactions: a transaction of any size streams through it.
@@ -65,7 +66,9 @@ pub struct Decoder {
     unzip: Unzip,
     /// What an event said beyond its first part.
     due: VecDeque<Decoded>,
-    stopped: Option<(ErrorKind, String)>,
+    /// What [`Decoder::push`] gave and [`Decoder::next`] has not looked at.
+    frame: Option<Frame>,
+    stopped: Option<Stopped>,
 }
 
 impl Decoder {
@@ -81,6 +84,7 @@ impl Decoder {
             group: None,
             unzip: Unzip::default(),
             due: VecDeque::new(),
+            frame: None,
             stopped: None,
         }
     }
@@ -98,33 +102,44 @@ impl Decoder {
     /// Takes the next frame, in log order, once [`Decoder::next`] gave all of the one before.
     ///
     /// # Errors
-    /// `Corrupt`: bytes that no server writes, a checksum that does not match, a lost frame. `Unsupported`: something
-    /// that is not handled, see the module. `Internal`: parts of the frame before are left.
+    /// `Internal`: parts of the frame before are left. After an error of [`Decoder::next`], that one again.
     pub fn push(&mut self, frame: Frame) -> Result<()> {
-        self.expect_running()?;
-        if !self.due.is_empty() {
+        if let Some(stopped) = &self.stopped {
+            return Err(stopped.again());
+        }
+        if self.frame.is_some() || !self.due.is_empty() {
             return Err(Error::internal("a frame was pushed before all of the last one was taken"));
         }
-        let pushed = self.unfolder.push(frame);
-        self.stop(pushed)
+        self.frame = Some(frame);
+        Ok(())
     }
 
     /// The next part; `None` where the next frame is wanted.
     ///
     /// # Errors
-    /// As [`Decoder::push`], and `Limit`.
+    /// `Corrupt`: bytes that no server writes, a checksum that does not match, a lost frame. `Unsupported`: something
+    /// that is not handled, see the module. `Limit`: an event above the bound.
     #[expect(clippy::should_implement_trait, reason = "an end is not the end: another frame may be pushed")]
     pub fn next(&mut self) -> Result<Option<Decoded>> {
-        self.expect_running()?;
+        if let Some(stopped) = &self.stopped {
+            return Err(stopped.again());
+        }
         loop {
             if let Some(due) = self.due.pop_front() {
                 return Ok(Some(due));
             }
-            let event = self.unfolder.next();
-            let Some(event) = self.stop(event)? else { return Ok(None) };
-            let decoded = self.event(event);
-            if let Some(decoded) = self.stop(decoded)? {
-                return Ok(Some(decoded));
+            let event = match self.frame.take() {
+                Some(frame) => self.unfolder.push(frame),
+                None => self.unfolder.next(),
+            };
+            match event {
+                Ok(None) => return Ok(None),
+                Ok(Some(event)) => match self.event(event) {
+                    Ok(None) => {}
+                    Ok(Some(decoded)) => return Ok(Some(decoded)),
+                    Err(error) => return Err(self.stop(error)),
+                },
+                Err(error) => return Err(self.stop(error)),
             }
         }
     }
@@ -134,40 +149,36 @@ impl Decoder {
     /// # Errors
     /// As [`Decoder::push`] and [`Decoder::next`].
     pub fn push_event(&mut self, event: Event) -> Result<Option<Decoded>> {
-        self.expect_running()?;
-        if !self.due.is_empty() {
+        if let Some(stopped) = &self.stopped {
+            return Err(stopped.again());
+        }
+        if self.frame.is_some() || !self.due.is_empty() {
             return Err(Error::internal("an event was pushed before all of the last one was taken"));
         }
-        let decoded = self.event(event);
-        self.stop(decoded)
-    }
-
-    fn expect_running(&self) -> Result<()> {
-        match &self.stopped {
-            Some((kind, message)) => Err(Error::new(*kind, format!("decoding stopped before: {message}"))),
-            None => Ok(()),
+        match self.event(event) {
+            Ok(decoded) => Ok(decoded),
+            Err(error) => Err(self.stop(error)),
         }
-    }
-
-    fn stop<T>(&mut self, result: Result<T>) -> Result<T> {
-        if let Err(error) = &result {
-            self.stopped = Some((error.kind(), error.message().to_owned()));
-        }
-        result
-    }
-
-    fn event(&mut self, event: Event) -> Result<Option<Decoded>> {
-        let is_row_event = RowsKind::of(event.kind());
-        let place = (event.start(), event.kind());
-        let decoded = match is_row_event {
-            Some(kind) => self.expect_known(&event).and_then(|()| self.rows(event, kind)),
-            None => self.other(&event),
-        };
-        decoded.map_err(|error| self.locate(error, place))
     }
 
     #[cold]
-    fn locate(&self, error: Error, (start, kind): (Coordinates, u8)) -> Error {
+    fn stop(&mut self, error: Error) -> Error {
+        self.stopped = Some(Stopped::by(&error));
+        error
+    }
+
+    fn event(&mut self, event: Event) -> Result<Option<Decoded>> {
+        match RowsKind::of(event.kind()) {
+            Some(kind) => self.rows(event, kind),
+            None => match self.other(&event) {
+                Ok(decoded) => Ok(decoded),
+                Err(error) => Err(self.locate(error, event.start(), event.kind())),
+            },
+        }
+    }
+
+    #[cold]
+    fn locate(&self, error: Error, start: Coordinates, kind: u8) -> Error {
         let gtid = self.group.as_ref().and_then(|group| group.gtid.as_ref());
         error.at(|place| {
             place.coordinates = Some(start);
@@ -267,26 +278,41 @@ impl Decoder {
     }
 
     fn rows(&mut self, event: Event, kind: RowsKind) -> Result<Option<Decoded>> {
-        let post_header_length = self.post_header_length(&event)?;
+        let found = match self.rows_head(&event, kind) {
+            Ok(found) => found,
+            Err(error) => return Err(self.locate(error, event.start(), event.kind())),
+        };
+        let (is_last, end) = (event.is_last(), event.end());
+        let decoded = match found {
+            (_, None) => None,
+            (head, Some(table)) => match RowsChange::new(event, kind, &head, table, &mut self.unzip) {
+                Ok(change) => Some(Decoded::Rows(change)),
+                Err((error, event)) => return Err(self.locate(error, event.start(), event.kind())),
+            },
+        };
+        self.pass(is_last, end);
+        Ok(decoded)
+    }
+
+    /// What stands in front of the rows, and their table; no table where the event only closes tables.
+    fn rows_head(&mut self, event: &Event, kind: RowsKind) -> Result<(RowsHead, Option<Arc<TableMap>>)> {
+        self.expect_known(event)?;
+        let post_header_length = self.post_header_length(event)?;
         let Some(group) = self.group.as_mut().filter(|group| group.is_begun()) else {
             return Err(corrupt("expected a transaction around a change of rows, found none"));
         };
-        let mut cursor = event.body();
-        let head = RowsHead::read(&mut cursor, kind, post_header_length)?;
-        let (is_last, end) = (event.is_last(), event.end());
-        let decoded = match head.is_dummy() {
+        let head = RowsHead::read(&mut event.body(), kind, post_header_length)?;
+        let table = match head.is_dummy() {
             true => None,
             false => {
-                let table = self.tables.find(head.table_id)?;
                 group.change();
-                Some(Decoded::Rows(RowsChange::new(event, kind, &head, table, &mut self.unzip)?))
+                Some(self.tables.find(head.table_id)?)
             }
         };
         if head.is_statement_end {
             self.tables.close();
         }
-        self.pass(is_last, end);
-        Ok(decoded)
+        Ok((head, table))
     }
 
     /// An event of a transaction, but for rows.
@@ -373,9 +399,12 @@ impl Decoder {
             first = Some(Decoded::Begin(begin(event, Clock::default())));
         }
         let Some(group) = &mut self.group else { return Ok(None) };
+        let step = group.step(verb)?;
+        if matches!(step, Step::Quiet) {
+            return Ok(first);
+        }
         let mut parts = [first, None, None];
         let [_, part, end] = &mut parts;
-        let step = group.step(verb)?;
         match step {
             Step::Quiet => {}
             Step::RolledBack(kept) => *part = Some(Decoded::RolledBack { kept }),

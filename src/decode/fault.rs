@@ -1,4 +1,4 @@
-//! The three things that decoding says when it stops.
+//! The three things that decoding says when it stops, and what it says ever after.
 
 use std::borrow::Cow;
 
@@ -20,4 +20,24 @@ pub(super) fn unsupported(message: impl Into<Cow<'static, str>>) -> Error {
 #[cold]
 pub(super) fn limit(message: impl Into<Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::Limit, message)
+}
+
+/// The error after which nothing more comes.
+#[derive(Debug)]
+pub(super) struct Stopped {
+    kind: ErrorKind,
+    message: String,
+}
+
+impl Stopped {
+    #[cold]
+    pub(super) fn by(error: &Error) -> Stopped {
+        Stopped { kind: error.kind(), message: error.message().to_owned() }
+    }
+
+    /// The error of every later call.
+    #[cold]
+    pub(super) fn again(&self) -> Error {
+        Error::new(self.kind, format!("decoding stopped before: {}", self.message))
+    }
 }

@@ -85,6 +85,6 @@ pub use self::transaction::{
 };
 pub use self::unfold::Unfolder;
 pub use self::value::json;
-pub use self::value::{DecimalRef, DecimalText, ValueRef};
+pub use self::value::{DecimalBuffer, DecimalRef, TemporalRef, ValueRef};
 
 use self::options::Fractions;

@@ -17,9 +17,9 @@ use super::event::fragment::Fragments;
 use super::event::heartbeat::{self, Offset};
 use super::event::payload::Payload;
 use super::event::{self, Event, kind};
-use super::fault::{corrupt, unsupported};
+use super::fault::{Stopped, corrupt, unsupported};
 use super::header::Header;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::model::{Coordinates, Flavor, Frame};
 
 /// Frames of one stream to [`Event`]s: checks checksums, keeps count of the place in the log, unfolds compressed
@@ -31,12 +31,11 @@ pub struct Unfolder {
     max_event_bytes: u64,
     coordinates: Coordinates,
     checksum: Checksum,
-    pending: Option<Event>,
     fragments: Fragments,
     payload: Payload,
     /// The payload event that is open.
     outer: Option<Event>,
-    stopped: Option<(ErrorKind, String)>,
+    stopped: Option<Stopped>,
 }
 
 impl Unfolder {
@@ -47,7 +46,6 @@ impl Unfolder {
             max_event_bytes: options.max_event_bytes,
             coordinates: options.start.clone(),
             checksum: if options.initial_checksum { Checksum::Crc32 } else { Checksum::Off },
-            pending: None,
             fragments: Fragments::default(),
             payload: Payload::default(),
             outer: None,
@@ -55,61 +53,37 @@ impl Unfolder {
         }
     }
 
-    /// Takes the next frame, in log order, once [`Unfolder::next`] gave all events of the one before.
+    /// Takes the next frame, in log order, and gives its first event; the others come by [`Unfolder::next`].
     ///
     /// # Errors
     /// `Corrupt`: bytes that no server writes, a checksum that does not match, a lost frame. `Unsupported`: a log that
-    /// is not handled. `Internal`: events of the frame before are left.
-    pub fn push(&mut self, frame: Frame) -> Result<()> {
-        if let Some((kind, message)) = &self.stopped {
-            return Err(Error::new(*kind, format!("decoding stopped before: {message}")));
+    /// is not handled. `Limit`: an event above the bound. `Internal`: events of the frame before are left.
+    pub fn push(&mut self, frame: Frame) -> Result<Option<Event>> {
+        if self.outer.is_some() {
+            return Err(Error::internal("a frame was pushed before all events of the last one were taken"));
         }
-        if self.pending.is_some() || self.payload.is_open() {
-            return self.stop(Err(Error::internal("a frame was pushed before all events of the last one were taken")));
+        if let Some(stopped) = &self.stopped {
+            return Err(stopped.again());
         }
-        let event = self.event(frame.bytes);
-        let event = self.stop(event)?;
-        let taken = self.take(event);
-        self.stop(taken)
-    }
-
-    fn take(&mut self, event: Event) -> Result<()> {
-        if self.fragments.is_open() && event.kind() != kind::PARTIAL_ROW_DATA {
-            return Err(event.locate(corrupt("expected the next part of an event, found another event")));
+        match self.take(frame) {
+            Ok(event) => Ok(event),
+            Err(error) => Err(self.stop(error)),
         }
-        match event.kind() {
-            kind::TRANSACTION_PAYLOAD => {
-                self.only_from(Flavor::MySql, &event)?;
-                self.payload.open(event.bytes(), &mut event.body()).map_err(|error| event.locate(error))?;
-                self.outer = Some(event);
-            }
-            kind::PARTIAL_ROW_DATA => {
-                self.only_from(Flavor::MariaDb, &event)?;
-                let whole = self.fragments.push(&mut event.body(), self.max_event_bytes);
-                if let Some(whole) = whole.map_err(|error| event.locate(error))? {
-                    self.pending = Some(Event::inner(whole, &event, true).map_err(|error| event.locate(error))?);
-                }
-            }
-            _ => self.pending = Some(event),
-        }
-        Ok(())
-    }
-
-    fn only_from(&self, flavor: Flavor, event: &Event) -> Result<()> {
-        if self.flavor == flavor {
-            return Ok(());
-        }
-        Err(event.locate(event::of_other_flavor(event.kind(), self.flavor)))
     }
 
     /// The next event of the frame; `None` where the next frame is wanted.
     ///
     /// # Errors
-    /// `Corrupt`, `Unsupported` and `Limit`: a payload that cannot be unfolded.
+    /// As [`Unfolder::push`].
     #[expect(clippy::should_implement_trait, reason = "an end is not the end: another frame may be pushed")]
+    #[inline]
     pub fn next(&mut self) -> Result<Option<Event>> {
-        if let Some(event) = self.pending.take() {
-            return Ok(Some(event));
+        if self.outer.is_none() && self.stopped.is_none() { Ok(None) } else { self.next_inner() }
+    }
+
+    fn next_inner(&mut self) -> Result<Option<Event>> {
+        if let Some(stopped) = &self.stopped {
+            return Err(stopped.again());
         }
         let Some(outer) = &self.outer else { return Ok(None) };
         let bytes = self.payload.next(self.max_event_bytes);
@@ -118,15 +92,46 @@ impl Unfolder {
         if !self.payload.is_open() {
             self.outer = None;
         }
-        self.stop(inner.map(Some))
+        match inner {
+            Ok(event) => Ok(Some(event)),
+            Err(error) => Err(self.stop(error)),
+        }
     }
 
     /// Remembers an error: nothing more comes (invariant 3).
-    fn stop<T>(&mut self, result: Result<T>) -> Result<T> {
-        if let Err(error) = &result {
-            self.stopped = Some((error.kind(), error.message().to_owned()));
+    #[cold]
+    fn stop(&mut self, error: Error) -> Error {
+        self.stopped = Some(Stopped::by(&error));
+        error
+    }
+
+    fn take(&mut self, frame: Frame) -> Result<Option<Event>> {
+        let event = self.event(frame.bytes)?;
+        if self.fragments.is_open() && event.kind() != kind::PARTIAL_ROW_DATA {
+            return Err(event.locate(corrupt("expected the next part of an event, found another event")));
         }
-        result
+        match event.kind() {
+            kind::TRANSACTION_PAYLOAD => {
+                self.only_from(Flavor::MySql, &event)?;
+                self.payload.open(event.bytes(), &mut event.body()).map_err(|error| event.locate(error))?;
+                self.outer = Some(event);
+                self.next_inner()
+            }
+            kind::PARTIAL_ROW_DATA => {
+                self.only_from(Flavor::MariaDb, &event)?;
+                let whole = self.fragments.push(&mut event.body(), self.max_event_bytes);
+                let whole = whole.and_then(|whole| whole.map(|whole| Event::inner(whole, &event, true)).transpose());
+                whole.map_err(|error| event.locate(error))
+            }
+            _ => Ok(Some(event)),
+        }
+    }
+
+    fn only_from(&self, flavor: Flavor, event: &Event) -> Result<()> {
+        if self.flavor == flavor {
+            return Ok(());
+        }
+        Err(event.locate(event::of_other_flavor(event.kind(), self.flavor)))
     }
 
     fn event(&mut self, bytes: Bytes) -> Result<Event> {

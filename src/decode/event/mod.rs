@@ -96,8 +96,14 @@ impl Event {
         &self.bytes
     }
 
-    pub(super) fn into_bytes(self) -> Bytes {
-        self.bytes
+    /// The same event with other bytes, all of them header and body.
+    pub(super) fn with_bytes(self, bytes: Bytes) -> Event {
+        Event { body_end: bytes.len(), bytes, ..self }
+    }
+
+    /// The start and the whole event.
+    pub(super) fn into_parts(self) -> (Coordinates, Bytes) {
+        (self.start, self.bytes)
     }
 
     /// The number of the byte behind the body.

@@ -2,7 +2,6 @@
 //! `libs/mysql/binlog/event/rows_event.h`, `Rows_event`).
 
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +11,7 @@ use crate::decode::compression::Unzip;
 use crate::decode::cursor::Cursor;
 use crate::decode::event::{Event, kind};
 use crate::decode::table::{TableMap, read_id};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::{ChangeKind, Coordinates, RowsFlags};
 
 /// The table id of an event that only closes all maps (MySQL source, `sql/log_event.cc`, `Rows_log_event`).
@@ -60,9 +59,9 @@ pub(in crate::decode) struct RowsHead {
     pub(in crate::decode) table_id: u64,
     pub(in crate::decode) is_statement_end: bool,
     flags: RowsFlags,
-    column_count: usize,
+    column_count: u16,
     /// Where the bitmaps of the columns start; the rows follow them.
-    bitmaps: usize,
+    bitmaps: u32,
 }
 
 impl RowsHead {
@@ -79,8 +78,8 @@ impl RowsHead {
             cursor.skip(extra)?;
         }
         let here = cursor.clone();
-        let column_count = usize::try_from(cursor.packed_uint()?).ok().filter(|count| *count <= 0xffff);
-        let column_count = column_count.ok_or_else(|| here.corrupt("expected at most 65535 columns"))?;
+        let column_count = u16::try_from(cursor.packed_uint()?);
+        let column_count = column_count.map_err(|_| here.corrupt("expected at most 65535 columns"))?;
         Ok(RowsHead {
             table_id,
             is_statement_end: flags & STATEMENT_END != 0,
@@ -90,7 +89,7 @@ impl RowsHead {
                 logged_cascades: flags & USE_SQL_FOREIGN_KEY != 0,
             },
             column_count,
-            bitmaps: cursor.offset(),
+            bitmaps: u32::try_from(cursor.offset()).unwrap_or(u32::MAX),
         })
     }
 
@@ -120,45 +119,34 @@ pub struct RowsChange {
     pub seconds: u32,
     event: Bytes,
     event_kind: u8,
-    column_count: usize,
     is_partial: bool,
-    /// The bitmap of the columns in the only image, or in the before image.
-    first_columns: Range<usize>,
-    /// The bitmap of the columns in an update's after image.
-    after_columns: Range<usize>,
-    /// The rows.
-    body: Range<usize>,
+    column_count: u16,
+    /// Where the bitmaps of the columns start: of the only image or the before image, then of an update's after image.
+    bitmaps: u32,
+    /// Where the rows end.
+    end_of_rows: u32,
 }
 
 impl RowsChange {
-    /// Takes the event over; `unzip` unfolds a compressed one.
+    /// Takes the event over; `unzip` unfolds a compressed one. Gives the event back with an error.
     pub(in crate::decode) fn new(
-        event: Event,
+        mut event: Event,
         kind: RowsKind,
         head: &RowsHead,
         table: Arc<TableMap>,
         unzip: &mut Unzip,
-    ) -> Result<RowsChange> {
-        let mut cursor = event.body();
-        cursor.skip(head.bitmaps.saturating_sub(cursor.offset()))?;
-        let bitmap_length = head.column_count.div_ceil(8);
-        let mut bitmap = || -> Result<Range<usize>> {
-            let start = cursor.offset();
-            cursor.skip(bitmap_length)?;
-            Ok(start..cursor.offset())
-        };
-        let first_columns = bitmap()?;
-        let after_columns = if kind.change == ChangeKind::Update { bitmap()? } else { first_columns.clone() };
-        let mut body = cursor.offset()..event.body_end();
-        let (start, end, seconds, event_kind) = (event.start(), event.end(), event.seconds(), event.kind());
-        let bytes = if kind.is_compressed && !cursor.is_empty() {
-            // What is in front of the rows stays where it was, so that the ranges hold.
-            let unfolded = unzip.unfold(event.bytes(), &mut cursor)?;
-            body.end = unfolded.len();
-            unfolded
-        } else {
-            event.into_bytes()
-        };
+    ) -> Result<RowsChange, (Error, Event)> {
+        if kind.is_compressed {
+            match unfold(&event, kind, head, unzip) {
+                Ok(unfolded) => event = event.with_bytes(unfolded),
+                Err(error) => return Err((error, event)),
+            }
+        } else if let Err(error) = skip_bitmaps(&event, kind, head) {
+            return Err((error, event));
+        }
+        let (end, seconds, event_kind) = (event.end(), event.seconds(), event.kind());
+        let end_of_rows = u32::try_from(event.body_end()).unwrap_or(u32::MAX);
+        let (start, event) = event.into_parts();
         Ok(RowsChange {
             table,
             kind: kind.change,
@@ -166,36 +154,33 @@ impl RowsChange {
             start,
             end,
             seconds,
-            event: bytes,
+            event,
             event_kind,
-            column_count: head.column_count,
             is_partial: kind.is_partial,
-            first_columns,
-            after_columns,
-            body,
+            column_count: head.column_count,
+            bitmaps: head.bitmaps,
+            end_of_rows,
         })
     }
 
     /// A change whose images carry all columns; `rows` are the images' bytes.
     #[cfg(test)]
     pub(crate) fn full(table: Arc<TableMap>, kind: ChangeKind, flags: RowsFlags, rows: &[u8], at: Coordinates) -> Self {
-        let column_count = table.columns.len();
-        let bitmap_length = column_count.div_ceil(8);
-        let mut event = vec![0xff; bitmap_length];
+        let bitmap_count = if kind == ChangeKind::Update { 2 } else { 1 };
+        let mut event = vec![0xff; table.columns.len().div_ceil(8) * bitmap_count];
         event.extend(rows);
         RowsChange {
-            table,
             kind,
             flags,
             end: at.offset,
             start: at,
             seconds: 0,
             event_kind: 0,
-            column_count,
             is_partial: false,
-            first_columns: 0..bitmap_length,
-            after_columns: 0..bitmap_length,
-            body: bitmap_length..event.len(),
+            column_count: u16::try_from(table.columns.len()).unwrap(),
+            bitmaps: 0,
+            end_of_rows: u32::try_from(event.len()).unwrap(),
+            table,
             event: event.into(),
         }
     }
@@ -222,32 +207,57 @@ impl RowsChange {
         u64::try_from(self.event.len()).unwrap_or(u64::MAX)
     }
 
-    pub(super) fn event(&self) -> &[u8] {
-        &self.event
-    }
-
     pub(super) fn event_kind(&self) -> u8 {
         self.event_kind
     }
 
     pub(super) fn column_count(&self) -> usize {
-        self.column_count
+        usize::from(self.column_count)
     }
 
     pub(super) fn is_partial(&self) -> bool {
         self.is_partial
     }
 
-    pub(super) fn first_columns(&self) -> &[u8] {
-        self.event.get(self.first_columns.clone()).unwrap_or_default()
+    /// The bitmap of the columns in the only image or the before image, that of an update's after image, and where the
+    /// rows start.
+    pub(super) fn bitmaps(&self) -> (&[u8], &[u8], usize) {
+        let length = self.column_count().div_ceil(8);
+        let start = usize::try_from(self.bitmaps).unwrap_or(usize::MAX);
+        let end = start.saturating_add(length);
+        let first = self.event.get(start..end).unwrap_or_default();
+        match self.kind {
+            ChangeKind::Insert | ChangeKind::Delete => (first, first, end),
+            ChangeKind::Update => {
+                let end_of_both = end.saturating_add(length);
+                (first, self.event.get(end..end_of_both).unwrap_or_default(), end_of_both)
+            }
+        }
     }
 
-    pub(super) fn after_columns(&self) -> &[u8] {
-        self.event.get(self.after_columns.clone()).unwrap_or_default()
+    /// The event up to the rows' end.
+    pub(super) fn logged(&self) -> &[u8] {
+        let end = usize::try_from(self.end_of_rows).unwrap_or(usize::MAX);
+        self.event.get(..end).unwrap_or_default()
     }
+}
 
-    pub(super) fn body(&self) -> Cursor<'_> {
-        Cursor::numbered(self.event.get(self.body.clone()).unwrap_or_default(), self.body.start)
+/// Passes the bitmaps, which must be there.
+fn skip_bitmaps<'a>(event: &'a Event, kind: RowsKind, head: &RowsHead) -> Result<Cursor<'a>> {
+    let mut cursor = event.body();
+    let bitmaps = usize::try_from(head.bitmaps).unwrap_or(usize::MAX);
+    cursor.skip(bitmaps.saturating_sub(cursor.offset()))?;
+    let count = if kind.change == ChangeKind::Update { 2 } else { 1 };
+    cursor.skip(usize::from(head.column_count).div_ceil(8).saturating_mul(count))?;
+    Ok(cursor)
+}
+
+/// The event with its rows unfolded; what is in front of them stays where it was.
+fn unfold(event: &Event, kind: RowsKind, head: &RowsHead, unzip: &mut Unzip) -> Result<Bytes> {
+    let mut cursor = skip_bitmaps(event, kind, head)?;
+    match cursor.is_empty() {
+        true => Ok(event.bytes().slice(..event.body_end())),
+        false => unzip.unfold(event.bytes(), &mut cursor),
     }
 }
 

@@ -14,7 +14,7 @@ use crate::decode::compression::Unzip;
 use crate::decode::cursor::Cursor;
 use crate::decode::event;
 use crate::decode::fault::{corrupt, unsupported};
-use crate::decode::table::{Layout, TableMap, Width, bit_from_low};
+use crate::decode::table::{ColumnLayout, Layout, TableMap, UNKNOWN, bit_from_low};
 use crate::decode::value::json::{JsonDiff, JsonRef};
 use crate::decode::value::{self, Reader, ValueRef};
 use crate::error::{Error, Result};
@@ -63,7 +63,9 @@ impl fmt::Debug for RowBuffer {
 /// The rows of an event, one after the other.
 pub struct Rows<'a> {
     change: &'a RowsChange,
-    cursor: Cursor<'a>,
+    /// The event up to the rows' end, and the byte where the next row starts.
+    event: &'a [u8],
+    at: usize,
     first: Carried<'a>,
     after: Carried<'a>,
     buffer: &'a mut RowBuffer,
@@ -84,6 +86,7 @@ pub struct Row<'r> {
 #[derive(Clone, Copy)]
 pub struct Image<'r> {
     change: &'r RowsChange,
+    event: &'r [u8],
     slots: &'r [Slot],
     made: &'r [u8],
 }
@@ -98,20 +101,26 @@ struct Carried<'a> {
 
 impl<'a> Carried<'a> {
     fn new(bits: &'a [u8], columns: usize) -> Carried<'a> {
-        let count = (0..columns).filter(|index| bit_from_low(bits, *index)).count();
+        // Bits beyond the last column are set by some servers and clear by others.
+        let (whole, odd) = (columns / 8, columns % 8);
+        let ones = |byte: &u8| usize::try_from(byte.count_ones()).unwrap_or(0);
+        let last =
+            bits.get(whole).map_or(0, |byte| ones(&(byte & !0xff_u8.wrapping_shl(u32::try_from(odd).unwrap_or(0)))));
+        let count = bits.iter().take(whole).map(ones).sum::<usize>().saturating_add(last);
         Carried { bits, count, is_all: count == columns }
     }
 }
 
 impl<'a> Rows<'a> {
     pub(super) fn new(change: &'a RowsChange, buffer: &'a mut RowBuffer) -> Rows<'a> {
+        let (first, after, at) = change.bitmaps();
         let count = change.column_count();
-        let first = Carried::new(change.first_columns(), count);
+        let first = Carried::new(first, count);
         let after = match change.kind {
-            ChangeKind::Update => Carried::new(change.after_columns(), count),
+            ChangeKind::Update => Carried::new(after, count),
             ChangeKind::Insert | ChangeKind::Delete => first,
         };
-        Rows { change, cursor: change.body(), first, after, buffer, is_checked: false }
+        Rows { change, event: change.logged(), at, first, after, buffer, is_checked: false }
     }
 
     /// The next row; `None` behind the last one. It lives until the next call.
@@ -126,7 +135,7 @@ impl<'a> Rows<'a> {
             Ok(true) => Ok(Some(self.row())),
             Err(error) => {
                 // Invariant 4.
-                self.cursor = Cursor::new(&[]);
+                self.at = self.event.len();
                 self.is_checked = true;
                 Err(locate(error, self.change))
             }
@@ -139,25 +148,24 @@ impl<'a> Rows<'a> {
         if !self.is_checked {
             self.check(count)?;
         }
-        if self.cursor.is_empty() {
+        if self.at >= self.event.len() {
             return Ok(false);
         }
-        let left = self.cursor.remaining();
-        self.buffer.made.clear();
+        let start = self.at;
         let (first, after) = self.buffer.slots.split_at_mut_checked(count).unwrap_or_default();
-        read_image(&mut self.cursor, &self.first, layout, &self.change.table, first)?;
+        self.at = read_image(self.event, self.at, &self.first, &self.change.table, first)?;
         if self.change.kind == ChangeKind::Update {
             let partial = match self.change.is_partial() {
-                true => read_partial_bits(&mut self.cursor, layout.json_count)?,
+                true => read_partial_bits(self.event, &mut self.at, layout.json_count)?,
                 false => &[],
             };
-            read_image(&mut self.cursor, &self.after, layout, &self.change.table, after)?;
+            self.at = read_image(self.event, self.at, &self.after, &self.change.table, after)?;
             if !partial.is_empty() {
                 mark_diffs(after, layout, partial);
             }
         }
-        if self.cursor.remaining() == left {
-            return Err(self.cursor.corrupt("expected a row, found one without bytes"));
+        if self.at == start {
+            return Err(at_byte(start, corrupt("expected a row, found one without bytes")));
         }
         if layout.has_compressed || self.change.is_partial() {
             self.make(layout)?;
@@ -172,10 +180,9 @@ impl<'a> Rows<'a> {
         if found != count {
             return Err(corrupt(format!("the table map names {count} columns, the row images have {found}")));
         }
-        if self.cursor.is_empty() {
+        if self.at >= self.event.len() {
             return Err(no_bytes(self.first.count));
         }
-        self.buffer.slots.clear();
         self.buffer.slots.resize(count.saturating_mul(2), Slot::Absent);
         Ok(())
     }
@@ -183,13 +190,14 @@ impl<'a> Rows<'a> {
     /// Writes out the values that the log does not hold as they are.
     fn make(&mut self, layout: &Layout) -> Result<()> {
         let RowBuffer { slots, made, unzip } = &mut *self.buffer;
-        let event = self.change.event();
+        made.clear();
+        let event = self.event;
         let count = layout.columns.len();
         for index in 0..slots.len() {
             let Some(column) = index.checked_rem(count).and_then(|column| layout.columns.get(column)) else { break };
             let start = made.len();
             match slots.get(index).copied() {
-                Some(Slot::Logged(at, length)) if column.reader == Reader::Compressed => {
+                Some(Slot::Logged(at, length)) if column.reader == Reader::COMPRESSED => {
                     unzip.unfold_column(part(event, at, length), made)?;
                 }
                 Some(Slot::Diff(at, length)) => {
@@ -216,7 +224,7 @@ impl<'a> Rows<'a> {
     fn row(&self) -> Row<'_> {
         let count = self.change.table.columns.len();
         let (first, after) = self.buffer.slots.split_at_checked(count).unwrap_or_default();
-        let image = |slots| Some(Image { change: self.change, slots, made: &self.buffer.made });
+        let image = |slots| Some(Image { change: self.change, event: self.event, slots, made: &self.buffer.made });
         match self.change.kind {
             ChangeKind::Insert => Row { before: None, after: image(first) },
             ChangeKind::Update => Row { before: image(first), after: image(after) },
@@ -227,7 +235,7 @@ impl<'a> Rows<'a> {
 
 impl fmt::Debug for Rows<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Rows({} bytes left)", self.cursor.remaining())
+        write!(f, "Rows({} bytes left)", self.event.len().saturating_sub(self.at))
     }
 }
 
@@ -241,83 +249,109 @@ fn no_bytes(carried: usize) -> Error {
     corrupt("expected at least one row, found none")
 }
 
+#[inline]
 fn part(bytes: &[u8], start: u32, length: u32) -> &[u8] {
-    let range = usize::try_from(start).ok().zip(usize::try_from(length).ok());
-    range.and_then(|(start, length)| bytes.get(start..start.checked_add(length)?)).unwrap_or_default()
+    let (Ok(start), Ok(length)) = (usize::try_from(start), usize::try_from(length)) else { return &[] };
+    bytes.get(start..start.saturating_add(length)).unwrap_or_default()
 }
 
-fn read_image(
-    cursor: &mut Cursor<'_>,
-    carried: &Carried<'_>,
-    layout: &Layout,
-    table: &TableMap,
-    slots: &mut [Slot],
-) -> Result<()> {
-    let nulls = cursor.take(carried.count.div_ceil(8))?;
+/// Reads the places of an image that starts at byte `at`; gives the byte behind it.
+fn read_image(event: &[u8], at: usize, carried: &Carried<'_>, table: &TableMap, slots: &mut [Slot]) -> Result<usize> {
+    let (nulls, mut at) = match event.get(at..at.saturating_add(carried.count.div_ceil(8))) {
+        Some(nulls) => (nulls, at.saturating_add(nulls.len())),
+        None => return Err(at_byte(event.len(), corrupt("expected a row image's NULL bits, found the event's end"))),
+    };
+    let has_nulls = nulls.iter().any(|byte| *byte != 0);
     // NULL bits count the carried columns only.
     let mut carried_index = 0_usize;
-    for (index, (column, slot)) in layout.columns.iter().zip(slots).enumerate() {
+    for (index, (column, slot)) in table.layout().columns.iter().zip(slots).enumerate() {
         if !carried.is_all && !bit_from_low(carried.bits, index) {
             *slot = Slot::Absent;
             continue;
         }
-        let is_null = bit_from_low(nulls, carried_index);
-        carried_index = carried_index.saturating_add(1);
-        *slot = if is_null {
-            Slot::Null
+        if has_nulls && bit_from_low(nulls, carried_index) {
+            *slot = Slot::Null;
+        } else if let Some((start, length)) = read_place(event, at, column) {
+            let Ok(from) = u32::try_from(start) else { return Err(wrong_place(event, at, table, index)) };
+            *slot = Slot::Logged(from, length);
+            at = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
         } else {
-            match read_place(cursor, column.width) {
-                Ok(slot) => slot,
-                Err(error) => return Err(name_column(error, table, index)),
-            }
-        };
+            return Err(wrong_place(event, at, table, index));
+        }
+        carried_index = carried_index.saturating_add(1);
     }
-    Ok(())
+    Ok(at)
 }
 
-#[inline]
-fn read_place(cursor: &mut Cursor<'_>, width: Width) -> Result<Slot> {
-    let length = match width {
-        Width::Fixed(length) => u32::from(length),
-        Width::Short(max) => match cursor.u8()? {
-            length if length <= max => u32::from(length),
-            length => return Err(too_long(cursor, max.into(), length.into())),
-        },
-        Width::Long(max) => match cursor.u16()? {
-            length if length <= max => u32::from(length),
-            length => return Err(too_long(cursor, max, length)),
-        },
-        Width::Blob(width) => u32::try_from(cursor.uint_le(usize::from(width))?).unwrap_or(u32::MAX),
-        Width::Unknown => return Err(unknown_width(cursor)),
+/// Where the value starts whose column starts at byte `at`, and its length; `None` where that cannot be.
+#[inline(always)]
+fn read_place(event: &[u8], at: usize, column: &ColumnLayout) -> Option<(usize, u32)> {
+    let (start, length) = match column.prefix {
+        0 => (at, column.limit),
+        1 => (at.checked_add(1)?, u32::from(*event.get(at)?)),
+        prefix => read_length(event.get(at..)?, prefix).map(|length| (at.saturating_add(prefix.into()), length))?,
     };
-    let start = u32::try_from(cursor.offset()).unwrap_or(u32::MAX);
-    cursor.skip(usize::try_from(length).unwrap_or(usize::MAX))?;
-    Ok(Slot::Logged(start, length))
+    let end = start.checked_add(usize::try_from(length).ok()?)?;
+    (length <= column.limit && end <= event.len()).then_some((start, length))
+}
+
+/// A length of 2 to 4 bytes.
+#[inline(never)]
+fn read_length(bytes: &[u8], prefix: u8) -> Option<u32> {
+    match (prefix, bytes) {
+        (2, [a, b, ..]) => Some(u32::from(u16::from_le_bytes([*a, *b]))),
+        (3, [a, b, c, ..]) => Some(u32::from_le_bytes([*a, *b, *c, 0])),
+        (4, [a, b, c, d, ..]) => Some(u32::from_le_bytes([*a, *b, *c, *d])),
+        _ => None,
+    }
+}
+
+/// Why [`read_place`] found nothing.
+#[cold]
+fn wrong_place(event: &[u8], at: usize, table: &TableMap, index: usize) -> Error {
+    let column = table.layout().columns.get(index);
+    let prefix = column.map_or(0, |column| column.prefix);
+    let mut cursor = Cursor::numbered(event.get(at..).unwrap_or_default(), at);
+    let error = match cursor.uint_le(usize::from(prefix)) {
+        _ if prefix == UNKNOWN => at_byte(at, unsupported("the log does not say how this column is packed")),
+        Err(error) => error,
+        Ok(length) => {
+            let limit = column.map_or(0, |column| column.limit);
+            let length = if prefix == 0 { limit } else { u32::try_from(length).unwrap_or(u32::MAX) };
+            let left = cursor.remaining();
+            at_byte(
+                at,
+                match length > limit {
+                    true => corrupt(format!("expected at most {limit} bytes of text, found {length} bytes")),
+                    false => corrupt(format!("expected {length} bytes more, found {left}")),
+                },
+            )
+        }
+    };
+    name_column(error, table, index)
 }
 
 #[cold]
-fn too_long(cursor: &Cursor<'_>, max: u16, found: u16) -> Error {
-    cursor.corrupt(format!("expected at most {max} bytes of text, found {found} bytes"))
-}
-
-#[cold]
-fn unknown_width(cursor: &Cursor<'_>) -> Error {
-    cursor.mark(unsupported("the log does not say how this column is packed"))
+fn at_byte(byte: usize, error: Error) -> Error {
+    error.at(|place| place.byte = u64::try_from(byte).ok())
 }
 
 /// The bits of a partial update's JSON columns, one for each JSON column of the table, carried or not (MySQL source,
-/// `sql/rpl_record.cc`, `unpack_row`); empty where no column is partial.
-fn read_partial_bits<'a>(cursor: &mut Cursor<'a>, json_count: usize) -> Result<&'a [u8]> {
+/// `sql/rpl_record.cc`, `unpack_row`); empty where no column is partial. Moves `at` behind them.
+fn read_partial_bits<'a>(event: &'a [u8], at: &mut usize, json_count: usize) -> Result<&'a [u8]> {
+    let mut cursor = Cursor::numbered(event.get(*at..).unwrap_or_default(), *at);
     let here = cursor.clone();
-    match cursor.packed_uint()? {
-        0 => Ok(&[]),
-        PARTIAL_JSON => cursor.take(json_count.div_ceil(8)),
-        other => Err(here.mark(unsupported(format!("row value options {other} are not known")))),
-    }
+    let bits = match cursor.packed_uint()? {
+        0 => &[][..],
+        PARTIAL_JSON => cursor.take(json_count.div_ceil(8))?,
+        other => return Err(here.mark(unsupported(format!("row value options {other} are not known")))),
+    };
+    *at = cursor.offset();
+    Ok(bits)
 }
 
 fn mark_diffs(after: &mut [Slot], layout: &Layout, partial: &[u8]) {
-    let json = after.iter_mut().zip(&layout.columns).filter(|(_, column)| column.reader == Reader::Json);
+    let json = after.iter_mut().zip(&layout.columns).filter(|(_, column)| column.reader == Reader::JSON);
     for (index, (slot, _)) in json.enumerate() {
         if let Slot::Logged(start, length) = *slot
             && bit_from_low(partial, index)
@@ -350,7 +384,7 @@ impl<'r> Image<'r> {
     #[inline]
     pub fn get(&self, index: usize) -> Result<Option<ValueRef<'r>>> {
         match (self.slots.get(index), self.change.table.layout().columns.get(index)) {
-            (Some(slot), Some(column)) => self.value(*slot, column.reader).map_err(|error| self.locate(error, index)),
+            (Some(slot), Some(column)) => self.value(*slot, column.reader, index),
             _ => Ok(None),
         }
     }
@@ -364,22 +398,34 @@ impl<'r> Image<'r> {
     }
 
     /// All columns' values in order, as [`Image::get`].
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = Result<Option<ValueRef<'r>>>> {
         let image = *self;
-        self.slots.iter().zip(&self.change.table.layout().columns).enumerate().map(move |(index, (slot, column))| {
-            image.value(*slot, column.reader).map_err(|error| image.locate(error, index))
-        })
+        let columns = self.slots.iter().zip(&self.change.table.layout().columns).enumerate();
+        columns.map(move |(index, (slot, column))| image.value(*slot, column.reader, index))
     }
 
-    #[inline]
-    fn value(&self, slot: Slot, reader: Reader) -> Result<Option<ValueRef<'r>>> {
-        let event: &'r [u8] = self.change.event();
+    #[inline(always)]
+    fn value(&self, slot: Slot, reader: Reader, index: usize) -> Result<Option<ValueRef<'r>>> {
+        let Slot::Logged(start, length) = slot else { return self.unusual(slot, reader, index) };
+        let (Ok(start), Ok(length)) = (usize::try_from(start), usize::try_from(length)) else { return Ok(None) };
+        match reader.read(self.event, start, length) {
+            Ok(value) => Ok(Some(value)),
+            Err(error) => Err(self.locate(error, index)),
+        }
+    }
+
+    /// A value that the log does not hold, or not as it is.
+    #[inline(never)]
+    fn unusual(&self, slot: Slot, reader: Reader, index: usize) -> Result<Option<ValueRef<'r>>> {
         match slot {
-            Slot::Absent => Ok(None),
+            Slot::Absent | Slot::Logged(..) => Ok(None),
             Slot::Null => Ok(Some(ValueRef::Null)),
-            Slot::Logged(start, length) => reader.read(part(event, start, length)).map(Some),
-            Slot::Made(start, length) => reader.read(part(self.made, start, length)).map(Some),
-            Slot::Diff(start, length) => Ok(Some(ValueRef::JsonDiff(JsonDiff::new(part(event, start, length))))),
+            Slot::Diff(start, length) => Ok(Some(ValueRef::JsonDiff(JsonDiff::new(part(self.event, start, length))))),
+            Slot::Made(start, length) => {
+                let bytes = part(self.made, start, length);
+                reader.read(bytes, 0, bytes.len()).map(Some).map_err(|error| self.locate(error, index))
+            }
         }
     }
 

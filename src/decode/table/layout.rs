@@ -1,30 +1,23 @@
 //! A table's row plan: how wide each value is and how it is read, worked out once for all of the table's rows.
 
 use super::WireColumn;
-use crate::decode::value::{self, Reader, decimal, text};
+use crate::decode::value::{
+    self, DecimalFormat, Other, Packing, Rare, Reader, TemporalFormat, TemporalKind, decimal, text,
+};
 use crate::model::Flavor;
 
-/// How many bytes a value takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::decode) enum Width {
-    /// Always so many.
-    Fixed(u8),
-    /// A length of one byte in front, at most this.
-    Short(u8),
-    /// A length of two bytes in front, at most this.
-    Long(u16),
-    /// A length of so many bytes in front, 1 to 4.
-    Blob(u8),
-    /// Nothing says: the column cannot be passed.
-    Unknown,
-}
-
-/// One column's part of the plan.
+/// One column's part of the plan: how many bytes a value takes, and how they are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::decode) struct ColumnLayout {
-    pub(in crate::decode) width: Width,
+    /// How many bytes of a length stand in front of the value, 1 to 4; 0: its length is fixed; [`UNKNOWN`].
+    pub(in crate::decode) prefix: u8,
+    /// The fixed length, or the largest one.
+    pub(in crate::decode) limit: u32,
     pub(in crate::decode) reader: Reader,
 }
+
+/// In [`ColumnLayout::prefix`]: nothing says how long the value is, so it cannot be passed.
+pub(in crate::decode) const UNKNOWN: u8 = u8::MAX;
 
 /// The plan of all columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +33,7 @@ impl Layout {
     pub(in crate::decode) fn new(columns: &[WireColumn], flavor: Flavor) -> Layout {
         let columns: Box<[ColumnLayout]> = columns.iter().map(|column| layout(column, flavor)).collect();
         let count = |reader| columns.iter().filter(|column| column.reader == reader).count();
-        let (json_count, has_compressed) = (count(Reader::Json), count(Reader::Compressed) > 0);
+        let (json_count, has_compressed) = (count(Reader::JSON), count(Reader::COMPRESSED) > 0);
         Layout { columns, json_count, has_compressed }
     }
 }
@@ -49,19 +42,17 @@ impl Layout {
 fn layout(column: &WireColumn, flavor: Flavor) -> ColumnLayout {
     let [low, high] = column.metadata.to_le_bytes();
     let is_unsigned = column.is_unsigned == Some(true);
-    let fixed = |width, reader| ColumnLayout { width: Width::Fixed(width), reader };
-    let integer = |width| fixed(width, if is_unsigned { Reader::UInt } else { Reader::Int });
-    let bounded = |max: u16, reader| {
-        let width = u8::try_from(max).map_or(Width::Long(max), Width::Short);
-        ColumnLayout { width, reader }
-    };
-    let unknown = ColumnLayout { width: Width::Unknown, reader: Reader::Null };
+    let fixed = |width: u8, reader| ColumnLayout { prefix: 0, limit: width.into(), reader };
+    let integer = |bytes| fixed(bytes, Reader::Integer { bytes, is_unsigned });
+    let rare = |width, rare| fixed(width, Reader::Other(Other::Rare(rare)));
+    let bounded = |max: u16, reader| ColumnLayout { prefix: if max > 255 { 2 } else { 1 }, limit: max.into(), reader };
+    let unknown = ColumnLayout { prefix: UNKNOWN, limit: 0, reader: Reader::Bytes };
     let blob = |reader| match low {
-        1..=4 => ColumnLayout { width: Width::Blob(low), reader },
+        1..=4 => ColumnLayout { prefix: low, limit: u32::MAX, reader },
         _ => unknown,
     };
-    let temporal = |whole: u8, reader: fn(u8) -> Reader| match column.metadata {
-        0..=6 => fixed(whole.saturating_add(low.div_ceil(2)), reader(low)),
+    let temporal = |whole: u8, kind| match column.metadata {
+        0..=6 => self::temporal(whole.saturating_add(low.div_ceil(2)), kind, Packing::Modern, low),
         _ => unknown,
     };
     match column.type_code {
@@ -70,33 +61,33 @@ fn layout(column: &WireColumn, flavor: Flavor) -> ColumnLayout {
         value::INT24 => integer(3),
         value::LONG => integer(4),
         value::LONGLONG => integer(8),
-        value::FLOAT if low == 4 => fixed(4, Reader::Float),
-        value::DOUBLE if low == 8 => fixed(8, Reader::Double),
+        value::FLOAT if low == 4 => rare(4, Rare::Float),
+        value::DOUBLE if low == 8 => rare(8, Rare::Double),
         value::NEWDECIMAL => match decimal::byte_count(high, low) {
-            Some(width) => fixed(width, Reader::Decimal { precision: high, scale: low }),
+            Some(width) => fixed(width, Reader::Other(Other::Decimal(DecimalFormat::new(high, low)))),
             None => unknown,
         },
         value::STRING => bounded(text::fixed_length(column.metadata), Reader::Bytes),
         value::VARCHAR | value::VAR_STRING => bounded(column.metadata, Reader::Bytes),
-        value::VARCHAR_COMPRESSED => bounded(column.metadata, Reader::Compressed),
+        value::VARCHAR_COMPRESSED => bounded(column.metadata, Reader::COMPRESSED),
         value::TINY_BLOB | value::MEDIUM_BLOB | value::LONG_BLOB | value::BLOB | value::GEOMETRY | value::VECTOR => {
             blob(Reader::Bytes)
         }
-        value::BLOB_COMPRESSED => blob(Reader::Compressed),
-        value::JSON => blob(Reader::Json),
-        value::ENUM if matches!(low, 1 | 2) => fixed(low, Reader::Enum),
-        value::SET if matches!(low, 1..=8) => fixed(low, Reader::Set),
+        value::BLOB_COMPRESSED => blob(Reader::COMPRESSED),
+        value::JSON => blob(Reader::JSON),
+        value::ENUM if matches!(low, 1 | 2) => rare(low, Rare::Enum),
+        value::SET if matches!(low, 1..=8) => rare(low, Rare::Set),
         // The high byte counts whole bytes, the low one the bits beyond them (`Field_bit::do_save_field_metadata`).
         value::BIT => match u16::from(high).saturating_mul(8).saturating_add(u16::from(low)) {
-            bits @ 1..=64 if low <= 7 => fixed(high.saturating_add(u8::from(low > 0)), Reader::Bit(bits)),
+            bits @ 1..=64 if low <= 7 => rare(high.saturating_add(u8::from(low > 0)), Rare::Bit(bits)),
             _ => unknown,
         },
-        value::YEAR => fixed(1, Reader::Year),
-        value::DATE | value::NEWDATE => fixed(3, Reader::Date),
-        value::TIME2 => temporal(3, Reader::Time),
-        value::DATETIME2 => temporal(5, Reader::DateTime),
-        value::TIMESTAMP2 => temporal(4, Reader::Timestamp),
-        value::NULL => fixed(0, Reader::Null),
+        value::YEAR => rare(1, Rare::Year),
+        value::DATE | value::NEWDATE => self::temporal(3, TemporalKind::Date, Packing::Modern, 0),
+        value::TIME2 => temporal(3, TemporalKind::Time),
+        value::DATETIME2 => temporal(5, TemporalKind::DateTime),
+        value::TIMESTAMP2 => temporal(4, TemporalKind::Timestamp),
+        value::NULL => rare(0, Rare::Null),
         value::TIME | value::DATETIME | value::TIMESTAMP => old_temporal(column, flavor).unwrap_or(unknown),
         _ => unknown,
     }
@@ -116,13 +107,15 @@ fn old_temporal(column: &WireColumn, flavor: Flavor) -> Option<ColumnLayout> {
         _ => [4, 5, 5, 6, 6, 7, 7],
     };
     let width = *widths.get(usize::from(digits))?;
-    let reader = match (column.type_code, digits) {
-        (value::TIME, 0) => Reader::OldTime,
-        (value::DATETIME, 0) => Reader::OldDateTime,
-        (_, 0) => Reader::OldTimestamp,
-        (value::TIME, _) => Reader::HiresTime(digits),
-        (value::DATETIME, _) => Reader::HiresDateTime(digits),
-        _ => Reader::HiresTimestamp(digits),
+    let kind = match column.type_code {
+        value::TIME => TemporalKind::Time,
+        value::DATETIME => TemporalKind::DateTime,
+        _ => TemporalKind::Timestamp,
     };
-    Some(ColumnLayout { width: Width::Fixed(width), reader })
+    Some(temporal(width, kind, if digits == 0 { Packing::Old } else { Packing::Hires }, digits))
+}
+
+fn temporal(width: u8, kind: TemporalKind, packing: Packing, fraction: u8) -> ColumnLayout {
+    let reader = Reader::Other(Other::Temporal(TemporalFormat::new(kind, packing, fraction)));
+    ColumnLayout { prefix: 0, limit: width.into(), reader }
 }

@@ -4,7 +4,7 @@ mod layout;
 mod map;
 mod open;
 
-pub(super) use layout::{Layout, Width};
+pub(super) use layout::{ColumnLayout, Layout, UNKNOWN};
 pub use map::{TableMap, WireColumn};
 pub(super) use map::{bit_from_low, read_id};
 pub(super) use open::OpenTables;

@@ -6,6 +6,7 @@
 //! 2. A map is parsed once for equal bytes; while the file lasts, equal bytes are the same [`Arc`].
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use super::TableMap;
@@ -18,11 +19,32 @@ use crate::model::Flavor;
 /// Parsed maps that are kept; ids grow for ever on a source that alters its tables.
 const MAX_PARSED: usize = 4_096;
 
+/// Table ids are counted up by the server: any spread will do.
+#[derive(Default)]
+struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // 2^64 divided by the golden ratio.
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 #[derive(Debug, Default)]
 pub(in crate::decode) struct OpenTables {
     /// A statement has a few tables: no map is faster.
     open: Vec<(u64, Arc<TableMap>)>,
-    parsed: HashMap<u64, (Box<[u8]>, Arc<TableMap>)>,
+    parsed: HashMap<u64, (Box<[u8]>, Arc<TableMap>), BuildHasherDefault<IdHasher>>,
 }
 
 impl OpenTables {

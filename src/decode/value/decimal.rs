@@ -11,7 +11,7 @@ const DIGITS_PER_GROUP: u8 = 9;
 /// nine.
 const MAX_PRECISION: u8 = 81;
 /// Sign, a zero in front of the point, the point, all digits.
-const MAX_TEXT: usize = 84;
+const MAX_TEXT: usize = 85;
 
 /// Bytes of a group of so many digits, and one more than the largest number that they can write.
 fn group(digits: u8) -> (u8, u32) {
@@ -43,130 +43,177 @@ pub(in crate::decode) fn byte_count(precision: u8, scale: u8) -> Option<u8> {
 #[derive(Clone, Copy)]
 pub struct DecimalRef<'a> {
     bytes: &'a [u8],
-    precision: u8,
-    scale: u8,
+    format: DecimalFormat,
 }
 
-/// A DECIMAL's text, without an allocation.
-#[derive(Clone, Copy)]
-pub struct DecimalText {
-    bytes: [u8; MAX_TEXT],
-    length: usize,
+/// A column's precision and scale in the bytes of a word, which is moved as a whole (see
+/// [`ValueRef`](super::ValueRef)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::decode) struct DecimalFormat(u64);
+
+impl DecimalFormat {
+    pub(in crate::decode) fn new(precision: u8, scale: u8) -> DecimalFormat {
+        DecimalFormat(u64::from_le_bytes([precision, scale, 0, 0, 0, 0, 0, 0]))
+    }
+
+    fn precision_and_scale(self) -> (u8, u8) {
+        let [precision, scale, ..] = self.0.to_le_bytes();
+        (precision, scale)
+    }
 }
+
+/// Room for a DECIMAL's text; keep one for all.
+#[derive(Clone, Copy)]
+pub struct DecimalBuffer([u8; MAX_TEXT]);
 
 impl<'a> DecimalRef<'a> {
     /// `bytes` must be as many as [`byte_count`] says.
-    pub(in crate::decode) fn new(bytes: &'a [u8], precision: u8, scale: u8) -> Result<DecimalRef<'a>> {
+    #[inline]
+    pub(super) fn new(bytes: &'a [u8], format: DecimalFormat) -> DecimalRef<'a> {
+        DecimalRef { bytes, format }
+    }
+
+    /// Of bytes that nobody counted.
+    pub(in crate::decode) fn checked(bytes: &'a [u8], precision: u8, scale: u8) -> Result<DecimalRef<'a>> {
         let expected = byte_count(precision, scale)
             .ok_or_else(|| corrupt(format!("expected a DECIMAL type, found DECIMAL({precision},{scale})")))?;
         if bytes.len() != usize::from(expected) {
             return Err(corrupt(format!("expected {expected} bytes of a DECIMAL, found {}", bytes.len())));
         }
-        Ok(DecimalRef { bytes, precision, scale })
+        Ok(DecimalRef::new(bytes, DecimalFormat::new(precision, scale)))
     }
 
     /// Digits in all, and digits behind the point.
     pub fn precision_and_scale(&self) -> (u8, u8) {
-        (self.precision, self.scale)
+        self.format.precision_and_scale()
     }
 
     /// The text as the server prints it: all digits of the scale, a `0` where there is no integer part.
     ///
     /// # Errors
     /// `Corrupt` where bytes stand for no digits.
-    pub fn text(&self) -> Result<DecimalText> {
+    pub fn text<'b>(&self, buffer: &'b mut DecimalBuffer) -> Result<&'b str> {
+        // ASCII, so never an error.
+        self.ascii(buffer).map(|bytes| std::str::from_utf8(bytes).unwrap_or_default())
+    }
+
+    /// As [`DecimalRef::text`], as bytes.
+    ///
+    /// # Errors
+    /// As [`DecimalRef::text`].
+    pub fn ascii<'b>(&self, buffer: &'b mut DecimalBuffer) -> Result<&'b [u8]> {
         let is_negative = self.bytes.first().is_some_and(|first| first & 0x80 == 0);
         let mut groups = Groups { rest: self.bytes, flip: if is_negative { 0xff } else { 0 }, is_first: true };
-        let mut text = DecimalText { bytes: [0; MAX_TEXT], length: 0 };
-        let mut is_zero = true;
-        if is_negative {
-            text.push(b'-');
+        // Leading zeros are cut off afterwards; in front is room for a sign and for a zero that the log does not hold.
+        let mut text = Writer { bytes: &mut buffer.0, end: FRONT, is_zero: true };
+        let (precision, scale) = self.precision_and_scale();
+        let integer = precision.saturating_sub(scale);
+        if !integer.is_multiple_of(DIGITS_PER_GROUP) {
+            text.push(groups.next(integer % DIGITS_PER_GROUP)?, integer % DIGITS_PER_GROUP);
         }
-        let integer_digits = self.precision.saturating_sub(self.scale);
-        let mut has_started = false;
-        for digits in front_groups(integer_digits) {
-            let number = groups.next(digits)?;
-            is_zero &= number == 0;
-            if has_started {
-                text.push_digits(number, digits);
-            } else if number != 0 {
-                text.push_digits(number, decimal_digits(number));
-                has_started = true;
+        for _ in 0..integer / DIGITS_PER_GROUP {
+            text.push(groups.next(DIGITS_PER_GROUP)?, DIGITS_PER_GROUP);
+        }
+        let point = text.end;
+        if scale > 0 {
+            text.put(point, b'.');
+            text.end = point.saturating_add(1);
+            for _ in 0..scale / DIGITS_PER_GROUP {
+                text.push(groups.next(DIGITS_PER_GROUP)?, DIGITS_PER_GROUP);
+            }
+            if !scale.is_multiple_of(DIGITS_PER_GROUP) {
+                text.push(groups.next(scale % DIGITS_PER_GROUP)?, scale % DIGITS_PER_GROUP);
             }
         }
-        if !has_started {
-            text.push(b'0');
+        let mut start = text.first_digit(point);
+        text.put(start, if start < FRONT { b'0' } else { text.at(start) });
+        // The server has no negative zero.
+        if is_negative && !text.is_zero {
+            start = start.saturating_sub(1);
+            text.put(start, b'-');
         }
-        if self.scale > 0 {
-            text.push(b'.');
-            for digits in back_groups(self.scale) {
-                let number = groups.next(digits)?;
-                is_zero &= number == 0;
-                text.push_digits(number, digits);
-            }
+        let end = text.end;
+        Ok(buffer.0.get(start..end).unwrap_or_default())
+    }
+}
+
+/// The digits of the numbers below 100.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[b'0'; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + number as u8 / 10, b'0' + number as u8 % 10];
+        number += 1;
+    }
+    pairs
+};
+
+/// Where digits start in a buffer.
+const FRONT: usize = 2;
+
+struct Writer<'b> {
+    bytes: &'b mut [u8; MAX_TEXT],
+    end: usize,
+    is_zero: bool,
+}
+
+impl Writer<'_> {
+    #[inline]
+    fn put(&mut self, at: usize, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(at) {
+            *place = byte;
         }
-        if is_negative && is_zero {
-            // The server has no negative zero.
-            text.bytes.copy_within(1.., 0);
-            text.length = text.length.saturating_sub(1);
+    }
+
+    #[inline]
+    fn at(&self, at: usize) -> u8 {
+        self.bytes.get(at).copied().unwrap_or_default()
+    }
+
+    /// Adds a number with all its leading zeros.
+    #[inline]
+    fn push(&mut self, mut number: u32, digits: u8) {
+        self.is_zero &= number == 0;
+        let end = self.end.saturating_add(usize::from(digits));
+        let places = self.bytes.get_mut(self.end..end).unwrap_or_default();
+        let (odd, pairs) = places.split_at_mut_checked(places.len() % 2).unwrap_or_default();
+        for pair in pairs.as_chunks_mut::<2>().0.iter_mut().rev() {
+            *pair = *PAIRS.get(usize::try_from(number % 100).unwrap_or(0)).unwrap_or(b"00");
+            number /= 100;
         }
-        Ok(text)
+        if let [place] = odd {
+            *place = b'0' | (number % 10).to_le_bytes()[0];
+        }
+        self.end = end;
+    }
+
+    /// Where the integer part starts that ends at `point`, without leading zeros; one digit is always there.
+    #[inline]
+    fn first_digit(&self, point: usize) -> usize {
+        let integer = self.bytes.get(FRONT..point).unwrap_or_default();
+        let zeros = integer.iter().take_while(|digit| **digit == b'0').count();
+        FRONT.saturating_add(zeros).min(point.saturating_sub(1))
     }
 }
 
 impl fmt::Debug for DecimalRef<'_> {
     /// The type only: row values stay out of logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DECIMAL({},{})", self.precision, self.scale)
+        let (precision, scale) = self.precision_and_scale();
+        write!(f, "DECIMAL({precision},{scale})")
     }
 }
 
-impl DecimalText {
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        // Digits, point and sign only.
-        self.bytes.get(..self.length).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
-    }
-
-    #[inline]
-    fn push(&mut self, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(self.length) {
-            *place = byte;
-            self.length = self.length.saturating_add(1);
-        }
-    }
-
-    #[inline]
-    fn push_digits(&mut self, mut number: u32, digits: u8) {
-        let end = self.length.saturating_add(usize::from(digits));
-        for place in self.bytes.get_mut(self.length..end).into_iter().flatten().rev() {
-            *place = b'0' | (number % 10).to_le_bytes()[0];
-            number /= 10;
-        }
-        self.length = end;
+impl Default for DecimalBuffer {
+    fn default() -> DecimalBuffer {
+        DecimalBuffer([0; MAX_TEXT])
     }
 }
 
-impl fmt::Debug for DecimalText {
+impl fmt::Debug for DecimalBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DecimalText({} bytes)", self.length)
+        f.write_str("DecimalBuffer")
     }
-}
-
-fn decimal_digits(number: u32) -> u8 {
-    number.checked_ilog10().and_then(|log| u8::try_from(log).ok()).unwrap_or(0).saturating_add(1)
-}
-
-/// The sizes of the groups in front of the point: the odd one first.
-fn front_groups(digits: u8) -> impl Iterator<Item = u8> {
-    let odd = digits % DIGITS_PER_GROUP;
-    (odd > 0).then_some(odd).into_iter().chain((0..digits / DIGITS_PER_GROUP).map(|_| DIGITS_PER_GROUP))
-}
-
-/// The sizes of the groups behind the point: the odd one last.
-fn back_groups(digits: u8) -> impl Iterator<Item = u8> {
-    let odd = digits % DIGITS_PER_GROUP;
-    (0..digits / DIGITS_PER_GROUP).map(|_| DIGITS_PER_GROUP).chain((odd > 0).then_some(odd))
 }
 
 struct Groups<'a> {
@@ -182,12 +229,15 @@ impl Groups<'_> {
         let (width, bound) = group(digits);
         let (bytes, rest) = self.rest.split_at_checked(usize::from(width)).unwrap_or_default();
         self.rest = rest;
-        let mut flip = self.flip ^ if std::mem::take(&mut self.is_first) { 0x80 } else { 0 };
-        let mut number = 0_u32;
-        for byte in bytes {
-            number = (number << 8) | u32::from(byte ^ flip);
-            flip = self.flip;
-        }
+        // The first bit of all is inverted; it is the highest of its group.
+        let first = if std::mem::take(&mut self.is_first) { 0x80 } else { 0 };
+        let number = match (bytes, self.flip) {
+            ([a], flip) => u32::from(a ^ flip ^ first),
+            ([a, b], flip) => u32::from_be_bytes([0, 0, a ^ flip ^ first, b ^ flip]),
+            ([a, b, c], flip) => u32::from_be_bytes([0, a ^ flip ^ first, b ^ flip, c ^ flip]),
+            ([a, b, c, d], flip) => u32::from_be_bytes([a ^ flip ^ first, b ^ flip, c ^ flip, d ^ flip]),
+            _ => 0,
+        };
         if number >= bound {
             return Err(corrupt(format!("expected {digits} digits of a DECIMAL, found a larger number")));
         }
@@ -201,8 +251,20 @@ mod tests {
 
     use super::*;
 
+    /// The sizes of the groups in front of the point: the odd one first.
+    fn front_groups(digits: u8) -> impl Iterator<Item = u8> {
+        let odd = digits % 9;
+        (odd > 0).then_some(odd).into_iter().chain((0..digits / 9).map(|_| 9))
+    }
+
+    /// The sizes of the groups behind the point: the odd one last.
+    fn back_groups(digits: u8) -> impl Iterator<Item = u8> {
+        let odd = digits % 9;
+        (0..digits / 9).map(|_| 9).chain((odd > 0).then_some(odd))
+    }
+
     fn read(bytes: &[u8], precision: u8, scale: u8) -> Result<String> {
-        DecimalRef::new(bytes, precision, scale)?.text().map(|text| text.as_str().to_owned())
+        DecimalRef::checked(bytes, precision, scale)?.text(&mut DecimalBuffer::default()).map(str::to_owned)
     }
 
     /// Writes as `decimal2bin` does.

@@ -1,33 +1,179 @@
 //! DATE, TIME, DATETIME, TIMESTAMP and YEAR, in the packing of 5.6 and in the one before it (MySQL source,
 //! `mysys/my_time.cc`).
 
-use super::ValueRef;
+use std::fmt;
+
 use crate::decode::cursor::Cursor;
 use crate::error::{Error, Result};
-use crate::model::TemporalParts;
+use crate::model::{TemporalParts, Value};
 
 const MAX_FRACTION: u8 = 6;
 const MAX_TIME_HOUR: u64 = 838;
 
+/// A DATE, TIME, DATETIME or TIMESTAMP as the log holds it.
+#[derive(Clone, Copy)]
+pub struct TemporalRef<'a> {
+    bytes: &'a [u8],
+    format: TemporalFormat,
+}
+
+/// A column's temporal type: kind, packing and digits of the fraction in the bytes of a word, which is moved as a whole
+/// (see [`ValueRef`](super::ValueRef)).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::decode) struct TemporalFormat(u64);
+
+/// The temporal types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::decode) enum TemporalKind {
+    Date,
+    Time,
+    DateTime,
+    Timestamp,
+}
+
+/// How the parts are put into bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::decode) enum Packing {
+    /// Since MySQL 5.6 and MariaDB 10.1.2.
+    Modern,
+    /// Before, without a fraction.
+    Old,
+    /// MariaDB's own, with a fraction.
+    Hires,
+}
+
+impl TemporalFormat {
+    pub(in crate::decode) fn new(kind: TemporalKind, packing: Packing, fraction: u8) -> TemporalFormat {
+        let kind = match kind {
+            TemporalKind::Date => 0,
+            TemporalKind::Time => 1,
+            TemporalKind::DateTime => 2,
+            TemporalKind::Timestamp => 3,
+        };
+        let packing = match packing {
+            Packing::Modern => 0,
+            Packing::Old => 1,
+            Packing::Hires => 2,
+        };
+        TemporalFormat(u64::from_le_bytes([kind, packing, fraction, 0, 0, 0, 0, 0]))
+    }
+
+    #[inline]
+    pub(super) fn kind(self) -> TemporalKind {
+        match self.0 & 0xff {
+            0 => TemporalKind::Date,
+            1 => TemporalKind::Time,
+            2 => TemporalKind::DateTime,
+            _ => TemporalKind::Timestamp,
+        }
+    }
+
+    fn packing(self) -> Packing {
+        match (self.0 >> 8) & 0xff {
+            0 => Packing::Modern,
+            1 => Packing::Old,
+            _ => Packing::Hires,
+        }
+    }
+
+    fn fraction(self) -> u8 {
+        let [_, _, fraction, ..] = self.0.to_le_bytes();
+        fraction
+    }
+}
+
+impl fmt::Debug for TemporalFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}({}), {:?}", self.kind(), self.fraction(), self.packing())
+    }
+}
+
+impl<'a> TemporalRef<'a> {
+    /// `bytes` must be as many as the type has.
+    #[inline]
+    pub(super) fn new(bytes: &'a [u8], format: TemporalFormat) -> TemporalRef<'a> {
+        TemporalRef { bytes, format }
+    }
+
+    /// Digits behind the second that the column has, 0 to 6.
+    pub fn fraction(&self) -> u8 {
+        self.format.fraction()
+    }
+
+    /// The parts; of a TIMESTAMP those of the date and time in UTC, all zero for the zero date.
+    ///
+    /// # Errors
+    /// `Corrupt`: bytes that stand for none.
+    pub fn parts(&self) -> Result<TemporalParts> {
+        let (cursor, fraction) = (&mut Cursor::new(self.bytes), self.fraction());
+        match (self.format.kind(), self.format.packing()) {
+            (TemporalKind::DateTime, Packing::Modern) => datetime2(cursor, fraction),
+            (TemporalKind::DateTime, Packing::Old) => old_datetime(cursor),
+            (TemporalKind::DateTime, Packing::Hires) => hires_datetime(cursor, fraction),
+            (TemporalKind::Time, Packing::Modern) => time2(cursor, fraction),
+            (TemporalKind::Time, Packing::Old) => old_time(cursor),
+            (TemporalKind::Time, Packing::Hires) => hires_time(cursor, fraction),
+            (TemporalKind::Date, _) => date(cursor),
+            (TemporalKind::Timestamp, _) => match self.unix()? {
+                (0, 0) => Ok(TemporalParts { fraction, ..TemporalParts::default() }),
+                (seconds, micros) => Ok(TemporalParts::from_unix(seconds, micros, fraction)),
+            },
+        }
+    }
+
+    /// A TIMESTAMP's seconds since 1970-01-01 00:00:00 UTC and microseconds; both 0 for the zero date.
+    ///
+    /// # Errors
+    /// `Corrupt`: bytes that are none, or of another type.
+    pub fn unix(&self) -> Result<(u64, u32)> {
+        let (cursor, fraction) = (&mut Cursor::new(self.bytes), self.fraction());
+        match (self.format.kind(), self.format.packing()) {
+            (TemporalKind::Timestamp, Packing::Modern) => timestamp2(cursor, fraction),
+            (TemporalKind::Timestamp, Packing::Old) => old_timestamp(cursor),
+            (TemporalKind::Timestamp, Packing::Hires) => hires_timestamp(cursor, fraction),
+            _ => Err(wrong(cursor, "TIMESTAMP")),
+        }
+    }
+
+    pub(super) fn to_value(self) -> Result<Value> {
+        Ok(match self.format.kind() {
+            TemporalKind::Date => Value::Date(self.parts()?),
+            TemporalKind::Time => Value::Time(self.parts()?),
+            TemporalKind::DateTime => Value::DateTime(self.parts()?),
+            TemporalKind::Timestamp => {
+                let (seconds, micros) = self.unix()?;
+                Value::Timestamp { seconds, micros, fraction: self.fraction() }
+            }
+        })
+    }
+}
+
+impl fmt::Debug for TemporalRef<'_> {
+    /// The type only: row values stay out of logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.format.fmt(f)
+    }
+}
+
 /// YEAR: years since 1900, 0 for the zero year.
-pub(super) fn year(cursor: &mut Cursor<'_>) -> Result<ValueRef<'static>> {
-    Ok(ValueRef::Year(match cursor.u8()? {
+pub(super) fn year(cursor: &mut Cursor<'_>) -> Result<u16> {
+    Ok(match cursor.u8()? {
         0 => 0,
         since => u16::from(since).saturating_add(1900),
-    }))
+    })
 }
 
 /// DATE: day, month and year in 5, 4 and 15 bits.
-pub(super) fn date(cursor: &mut Cursor<'_>) -> Result<ValueRef<'static>> {
+pub(super) fn date(cursor: &mut Cursor<'_>) -> Result<TemporalParts> {
     let here = cursor.clone();
     let number = cursor.uint_le(3)?;
     let parts = DateNumbers { year: number >> 9, month: (number >> 5) & 0xf, day: number & 0x1f };
-    parts.check(TemporalParts::default()).map(ValueRef::Date).ok_or_else(|| wrong(&here, "DATE"))
+    parts.check(TemporalParts::default()).ok_or_else(|| wrong(&here, "DATE"))
 }
 
 /// TIME since 5.6: a sign, 10 bits of hours, 6 of minutes, 6 of seconds and the fraction; negative numbers as the two's
 /// complement of the whole.
-pub(super) fn time2(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueRef<'static>> {
+pub(super) fn time2(cursor: &mut Cursor<'_>, fraction: u8) -> Result<TemporalParts> {
     let here = cursor.clone();
     let (digits, width) = fraction_width(&here, fraction)?;
     let bits = fraction_bits(width);
@@ -39,12 +185,12 @@ pub(super) fn time2(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueRef<'s
     let part = magnitude & 1_u64.wrapping_shl(bits).wrapping_sub(1);
     let parts = TemporalParts { is_negative: number < 0, fraction: digits, ..TemporalParts::default() };
     let read = if seconds >> 22 == 0 { time_of_day(seconds, MAX_TIME_HOUR, parts) } else { None };
-    read.and_then(|parts| with_fraction(parts, part, width)).map(ValueRef::Time).ok_or_else(|| wrong(&here, "TIME"))
+    read.and_then(|parts| with_fraction(parts, part, width)).ok_or_else(|| wrong(&here, "TIME"))
 }
 
 /// DATETIME since 5.6: a sign that is never negative, 17 bits of year * 13 + month, 5 of day, 5, 6 and 6 of the time of
 /// day, and the fraction.
-pub(super) fn datetime2(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueRef<'static>> {
+pub(super) fn datetime2(cursor: &mut Cursor<'_>, fraction: u8) -> Result<TemporalParts> {
     let here = cursor.clone();
     let (digits, width) = fraction_width(&here, fraction)?;
     let number = cursor.uint_be(5)?;
@@ -54,51 +200,47 @@ pub(super) fn datetime2(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueRe
         .checked_sub(0x80_0000_0000)
         .and_then(|number| packed_datetime(number, parts))
         .and_then(|parts| with_fraction(parts, part, width))
-        .map(ValueRef::DateTime)
         .ok_or_else(|| wrong(&here, "DATETIME"))
 }
 
 /// TIMESTAMP since 5.6: seconds since 1970 with the highest byte first, and the fraction.
-pub(super) fn timestamp2(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueRef<'static>> {
+pub(super) fn timestamp2(cursor: &mut Cursor<'_>, fraction: u8) -> Result<(u64, u32)> {
     let here = cursor.clone();
-    let (digits, width) = fraction_width(&here, fraction)?;
+    let (_, width) = fraction_width(&here, fraction)?;
     let seconds = cursor.uint_be(4)?;
     let part = cursor.uint_be(width)?;
     let micros = micros(part, width).ok_or_else(|| wrong(&here, "TIMESTAMP"))?;
-    Ok(ValueRef::Timestamp { seconds, micros, fraction: digits })
+    Ok((seconds, micros))
 }
 
 /// TIME of tables made before 5.6: the digits `hhmmss` as a signed number of three bytes.
-pub(super) fn old_time(cursor: &mut Cursor<'_>) -> Result<ValueRef<'static>> {
+pub(super) fn old_time(cursor: &mut Cursor<'_>) -> Result<TemporalParts> {
     let here = cursor.clone();
     let number = (cursor.uint_le(3)?.wrapping_shl(40).cast_signed()) >> 40;
     let parts = TemporalParts { is_negative: number < 0, ..TemporalParts::default() };
     let digits = number.unsigned_abs();
-    clock(digits / 10_000, digits / 100 % 100, digits % 100, MAX_TIME_HOUR, parts)
-        .map(ValueRef::Time)
-        .ok_or_else(|| wrong(&here, "TIME"))
+    clock(digits / 10_000, digits / 100 % 100, digits % 100, MAX_TIME_HOUR, parts).ok_or_else(|| wrong(&here, "TIME"))
 }
 
 /// DATETIME of tables made before 5.6: the digits `YYYYMMDDhhmmss`.
-pub(super) fn old_datetime(cursor: &mut Cursor<'_>) -> Result<ValueRef<'static>> {
+pub(super) fn old_datetime(cursor: &mut Cursor<'_>) -> Result<TemporalParts> {
     let here = cursor.clone();
     let digits = cursor.u64()?;
     let (date, time) = (digits / 1_000_000, digits % 1_000_000);
     let date = DateNumbers { year: date / 10_000, month: date / 100 % 100, day: date % 100 };
     date.check(TemporalParts::default())
         .and_then(|parts| clock(time / 10_000, time / 100 % 100, time % 100, 23, parts))
-        .map(ValueRef::DateTime)
         .ok_or_else(|| wrong(&here, "DATETIME"))
 }
 
 /// TIMESTAMP of tables made before 5.6: seconds since 1970, little-endian.
-pub(super) fn old_timestamp(cursor: &mut Cursor<'_>) -> Result<ValueRef<'static>> {
-    Ok(ValueRef::Timestamp { seconds: u64::from(cursor.u32()?), micros: 0, fraction: 0 })
+pub(super) fn old_timestamp(cursor: &mut Cursor<'_>) -> Result<(u64, u32)> {
+    Ok((u64::from(cursor.u32()?), 0))
 }
 
 /// TIME of MariaDB with `mysql56_temporal_format=OFF` and a fraction: the number of units since the smallest time, with
 /// the highest byte first (MariaDB source, `sql/field.cc`, `Field_time_hires::store_TIME`).
-pub(super) fn hires_time(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueRef<'static>> {
+pub(super) fn hires_time(cursor: &mut Cursor<'_>, fraction: u8) -> Result<TemporalParts> {
     /// 839 hours.
     const ZERO_SECONDS: u64 = 3_020_400;
     let here = cursor.clone();
@@ -111,12 +253,12 @@ pub(super) fn hires_time(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueR
         let parts = TemporalParts { is_negative: units < 0, fraction, micros, ..TemporalParts::default() };
         clock(seconds / 3_600, seconds / 60 % 60, seconds % 60, MAX_TIME_HOUR, parts)
     })();
-    read.map(ValueRef::Time).ok_or_else(|| wrong(&here, "TIME"))
+    read.ok_or_else(|| wrong(&here, "TIME"))
 }
 
 /// DATETIME of MariaDB with `mysql56_temporal_format=OFF` and a fraction: all parts as one number, with the highest
 /// byte first (MariaDB source, `sql/field.cc`, `Field_datetime_hires::store_TIME`; `pack_time`).
-pub(super) fn hires_datetime(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueRef<'static>> {
+pub(super) fn hires_datetime(cursor: &mut Cursor<'_>, fraction: u8) -> Result<TemporalParts> {
     let here = cursor.clone();
     let width = cursor.remaining();
     let units = cursor.uint_be(width)?;
@@ -127,19 +269,19 @@ pub(super) fn hires_datetime(cursor: &mut Cursor<'_>, fraction: u8) -> Result<Va
         let parts = date.check(TemporalParts { fraction, micros, ..TemporalParts::default() })?;
         clock(seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60, 23, parts)
     })();
-    read.map(ValueRef::DateTime).ok_or_else(|| wrong(&here, "DATETIME"))
+    read.ok_or_else(|| wrong(&here, "DATETIME"))
 }
 
 /// TIMESTAMP of MariaDB with `mysql56_temporal_format=OFF` and a fraction: seconds since 1970 and the fraction's units,
 /// each with the highest byte first (MariaDB source, `sql/field.cc`, `Field_timestamp_hires::store_TIMEVAL`).
-pub(super) fn hires_timestamp(cursor: &mut Cursor<'_>, fraction: u8) -> Result<ValueRef<'static>> {
+pub(super) fn hires_timestamp(cursor: &mut Cursor<'_>, fraction: u8) -> Result<(u64, u32)> {
     let here = cursor.clone();
     let seconds = cursor.uint_be(4)?;
     let width = cursor.remaining();
     let (more, micros) =
         seconds_and_micros(cursor.uint_be(width)?, fraction).ok_or_else(|| wrong(&here, "TIMESTAMP"))?;
     match more {
-        0 => Ok(ValueRef::Timestamp { seconds, micros, fraction }),
+        0 => Ok((seconds, micros)),
         _ => Err(wrong(&here, "TIMESTAMP")),
     }
 }
@@ -292,13 +434,6 @@ mod tests {
         micros / unit * unit
     }
 
-    fn parts(value: ValueRef<'_>) -> TemporalParts {
-        match value {
-            ValueRef::Time(parts) | ValueRef::DateTime(parts) | ValueRef::Date(parts) => parts,
-            _ => panic!("expected parts"),
-        }
-    }
-
     proptest! {
         #[test]
         fn times_of_every_fraction(
@@ -309,7 +444,7 @@ mod tests {
             let is_negative = is_negative && (hour, minute, second, micros) != (0, 0, 0, 0);
             let bytes = write_time(is_negative, (hour, minute, second), micros.into(), fraction);
             let mut cursor = Cursor::new(&bytes);
-            let read = parts(time2(&mut cursor, fraction).unwrap());
+            let read = time2(&mut cursor, fraction).unwrap();
             prop_assert!(cursor.is_empty());
             prop_assert_eq!(
                 (read.is_negative, i64::from(read.hour), i64::from(read.minute), i64::from(read.second), read.micros),
@@ -334,7 +469,7 @@ mod tests {
                 _ => out.extend(&micros.to_be_bytes()[1..]),
             }
             let bytes = out;
-            let text = datetime2(&mut Cursor::new(&bytes), fraction).unwrap().to_value().unwrap().temporal_text().unwrap();
+            let text = datetime2(&mut Cursor::new(&bytes), fraction).unwrap().date_time().to_string();
             let mut expected = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}");
             if fraction > 0 {
                 expected += &format!(".{micros:06}")[..=usize::from(fraction)];
@@ -343,11 +478,11 @@ mod tests {
 
             let digits = (year * 10_000 + month * 100 + day) * 1_000_000;
             let old = (digits + hour * 10_000 + minute * 100 + second).to_le_bytes();
-            let text = old_datetime(&mut Cursor::new(&old)).unwrap().to_value().unwrap().temporal_text().unwrap();
+            let text = old_datetime(&mut Cursor::new(&old)).unwrap().date_time().to_string();
             prop_assert_eq!(&text, &format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"));
 
             let bytes = Vec::from(&(year << 9 | month << 5 | day).to_le_bytes()[..3]);
-            let text_of_date = date(&mut Cursor::new(&bytes)).unwrap().to_value().unwrap().temporal_text().unwrap();
+            let text_of_date = date(&mut Cursor::new(&bytes)).unwrap().date().to_string();
             prop_assert_eq!(&text_of_date, &text[..10]);
         }
 
@@ -356,7 +491,7 @@ mod tests {
             let number = hour * 10_000 + minute * 100 + second;
             let number = if is_negative { -number } else { number };
             let bytes = Vec::from(&number.to_le_bytes()[..3]);
-            let read = parts(old_time(&mut Cursor::new(&bytes)).unwrap());
+            let read = old_time(&mut Cursor::new(&bytes)).unwrap();
             prop_assert_eq!(
                 (i32::from(read.hour), i32::from(read.minute), i32::from(read.second), read.is_negative),
                 (hour, minute, second, number < 0)
@@ -384,8 +519,6 @@ mod tests {
     #[test]
     fn years() {
         let read = |byte| year(&mut Cursor::new(&[byte])).unwrap();
-        assert!(matches!(read(0), ValueRef::Year(0)));
-        assert!(matches!(read(1), ValueRef::Year(1901)));
-        assert!(matches!(read(255), ValueRef::Year(2155)));
+        assert_eq!([0, 1, 255].map(read), [0, 1901, 2155]);
     }
 }

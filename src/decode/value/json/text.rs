@@ -8,6 +8,7 @@ use super::double::write_double;
 use super::node::utf8;
 use super::{JsonNode, JsonRef};
 use crate::decode::value;
+use crate::decode::value::DecimalBuffer;
 use crate::error::{Error, Result};
 
 impl JsonRef<'_> {
@@ -29,7 +30,7 @@ fn write_value<W: Write>(value: JsonRef<'_>, out: &mut W, budget: &mut Budget) -
         JsonNode::Int(number) => write!(out, "{number}"),
         JsonNode::UInt(number) => write!(out, "{number}"),
         JsonNode::Double(number) => write_double(out, number),
-        JsonNode::Decimal(decimal) => out.write_str(decimal.text()?.as_str()),
+        JsonNode::Decimal(decimal) => out.write_str(decimal.text(&mut DecimalBuffer::default())?),
         JsonNode::Date(parts) => write!(out, "\"{}\"", parts.date()),
         JsonNode::Time(parts) => write!(out, "\"{}\"", parts.time()),
         JsonNode::DateTime(parts) | JsonNode::Timestamp(parts) => write!(out, "\"{}\"", parts.date_time()),

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::budget::Budget;
 use super::{JsonNode, JsonRef};
+use crate::decode::value::DecimalBuffer;
 use crate::error::Result;
 use crate::model::{Json, JsonNumber};
 
@@ -28,7 +29,7 @@ fn tree(value: JsonRef<'_>, budget: &mut Budget) -> Result<Json> {
             budget.spend(text.len())?;
             Json::String(text.to_owned())
         }
-        JsonNode::Decimal(decimal) => Json::Decimal(decimal.text()?.as_str().to_owned()),
+        JsonNode::Decimal(decimal) => Json::Decimal(decimal.text(&mut DecimalBuffer::default())?.to_owned()),
         JsonNode::Date(parts) => Json::Date(parts),
         JsonNode::Time(parts) => Json::Time(parts),
         JsonNode::DateTime(parts) => Json::DateTime(parts),

@@ -19,7 +19,7 @@ pub(super) fn read(type_code: u8, bytes: &[u8]) -> Result<JsonNode<'_>> {
     let node = match type_code {
         value::NEWDECIMAL => {
             let (precision, scale) = (cursor.u8()?, cursor.u8()?);
-            JsonNode::Decimal(DecimalRef::new(cursor.rest(), precision, scale)?)
+            JsonNode::Decimal(DecimalRef::checked(cursor.rest(), precision, scale)?)
         }
         value::DATE => JsonNode::Date(temporal::packed(&mut cursor, Packed::Date)?),
         value::TIME => JsonNode::Time(temporal::packed(&mut cursor, Packed::Time)?),
