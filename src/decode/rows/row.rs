@@ -262,6 +262,9 @@ fn read_image(event: &[u8], at: usize, carried: &Carried<'_>, table: &TableMap, 
         None => return Err(at_byte(event.len(), corrupt("expected a row image's NULL bits, found the event's end"))),
     };
     let has_nulls = nulls.iter().any(|byte| *byte != 0);
+    if carried.is_all && !has_nulls {
+        return read_full(event, at, table, slots);
+    }
     // NULL bits count the carried columns only.
     let mut carried_index = 0_usize;
     for (index, (column, slot)) in table.layout().columns.iter().zip(slots).enumerate() {
@@ -279,6 +282,35 @@ fn read_image(event: &[u8], at: usize, carried: &Carried<'_>, table: &TableMap, 
             return Err(wrong_place(event, at, table, index));
         }
         carried_index = carried_index.saturating_add(1);
+    }
+    Ok(at)
+}
+
+/// The places of all columns of an image without NULLs: whole runs of fixed lengths at once.
+fn read_full(event: &[u8], mut at: usize, table: &TableMap, slots: &mut [Slot]) -> Result<usize> {
+    let (mut columns, mut slots, layout) = (&*table.layout().columns, slots, table.layout());
+    let wrong =
+        |at, left: &[ColumnLayout]| wrong_place(event, at, table, layout.columns.len().saturating_sub(left.len()));
+    for run in &layout.runs {
+        let end = at.saturating_add(usize::try_from(run.bytes).unwrap_or(usize::MAX));
+        let (Ok(first), true) = (u32::try_from(at), end <= event.len()) else {
+            return Err(cut_run(event, at, table, columns));
+        };
+        let (fixed, rest) = columns.split_at_checked(run.count).unwrap_or_default();
+        let (places, others) = slots.split_at_mut_checked(run.count).unwrap_or_default();
+        for (slot, column) in places.iter_mut().zip(fixed) {
+            *slot = Slot::Logged(first.wrapping_add(column.offset), column.limit);
+        }
+        at = end;
+        (columns, slots) = (rest, others);
+        let (Some((column, rest)), Some((slot, others))) = (columns.split_first(), slots.split_first_mut()) else {
+            break;
+        };
+        let Some((start, length)) = read_place(event, at, column) else { return Err(wrong(at, columns)) };
+        let Ok(from) = u32::try_from(start) else { return Err(wrong(at, columns)) };
+        *slot = Slot::Logged(from, length);
+        at = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+        (columns, slots) = (rest, others);
     }
     Ok(at)
 }
@@ -304,6 +336,21 @@ fn read_length(bytes: &[u8], prefix: u8) -> Option<u32> {
         (4, [a, b, c, d, ..]) => Some(u32::from_le_bytes([*a, *b, *c, *d])),
         _ => None,
     }
+}
+
+/// Which column of a run is cut by the event's end; the run starts with the first of `columns` at byte `at`.
+#[cold]
+fn cut_run(event: &[u8], mut at: usize, table: &TableMap, columns: &[ColumnLayout]) -> Error {
+    let mut index = table.layout().columns.len().saturating_sub(columns.len());
+    for column in columns {
+        let end = at.saturating_add(usize::try_from(column.limit).unwrap_or(usize::MAX));
+        if end > event.len() {
+            break;
+        }
+        at = end;
+        index = index.saturating_add(1);
+    }
+    wrong_place(event, at, table, index)
 }
 
 /// Why [`read_place`] found nothing.

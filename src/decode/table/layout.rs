@@ -14,6 +14,8 @@ pub(in crate::decode) struct ColumnLayout {
     /// The fixed length, or the largest one.
     pub(in crate::decode) limit: u32,
     pub(in crate::decode) reader: Reader,
+    /// Bytes from the end of the last value whose length is not fixed, in an image that has all columns and no NULL.
+    pub(in crate::decode) offset: u32,
 }
 
 /// In [`ColumnLayout::prefix`]: nothing says how long the value is, so it cannot be passed.
@@ -23,32 +25,61 @@ pub(in crate::decode) const UNKNOWN: u8 = u8::MAX;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::decode) struct Layout {
     pub(in crate::decode) columns: Box<[ColumnLayout]>,
+    /// The columns in runs of fixed lengths, each but perhaps the last one ended by a column whose length is not fixed.
+    pub(in crate::decode) runs: Box<[Run]>,
     /// How many columns are JSON: a partial update has a bit for each.
     pub(in crate::decode) json_count: usize,
     /// Whether a column holds compressed values.
     pub(in crate::decode) has_compressed: bool,
 }
 
+/// Columns of fixed lengths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::decode) struct Run {
+    /// How many.
+    pub(in crate::decode) count: usize,
+    /// Their lengths together.
+    pub(in crate::decode) bytes: u32,
+}
+
 impl Layout {
     pub(in crate::decode) fn new(columns: &[WireColumn], flavor: Flavor) -> Layout {
-        let columns: Box<[ColumnLayout]> = columns.iter().map(|column| layout(column, flavor)).collect();
+        let mut columns: Box<[ColumnLayout]> = columns.iter().map(|column| layout(column, flavor)).collect();
+        let runs = runs(&mut columns);
         let count = |reader| columns.iter().filter(|column| column.reader == reader).count();
         let (json_count, has_compressed) = (count(Reader::JSON), count(Reader::COMPRESSED) > 0);
-        Layout { columns, json_count, has_compressed }
+        Layout { columns, runs, json_count, has_compressed }
     }
+}
+
+/// Divides the columns into runs and tells each column its place in its run.
+fn runs(columns: &mut [ColumnLayout]) -> Box<[Run]> {
+    const NONE: Run = Run { count: 0, bytes: 0 };
+    let (mut runs, mut run) = (Vec::new(), NONE);
+    for column in columns {
+        column.offset = run.bytes;
+        if column.prefix == 0 {
+            run = Run { count: run.count.saturating_add(1), bytes: run.bytes.saturating_add(column.limit) };
+        } else {
+            runs.push(std::mem::replace(&mut run, NONE));
+        }
+    }
+    runs.push(run);
+    runs.into()
 }
 
 /// The types' widths: MySQL source, `libs/mysql/binlog/event/binary_log_funcs.cpp`, `calc_field_size`.
 fn layout(column: &WireColumn, flavor: Flavor) -> ColumnLayout {
     let [low, high] = column.metadata.to_le_bytes();
     let is_unsigned = column.is_unsigned == Some(true);
-    let fixed = |width: u8, reader| ColumnLayout { prefix: 0, limit: width.into(), reader };
+    let fixed = |width: u8, reader| ColumnLayout { prefix: 0, limit: width.into(), reader, offset: 0 };
     let integer = |bytes| fixed(bytes, Reader::Integer { bytes, is_unsigned });
     let rare = |width, rare| fixed(width, Reader::Other(Other::Rare(rare)));
-    let bounded = |max: u16, reader| ColumnLayout { prefix: if max > 255 { 2 } else { 1 }, limit: max.into(), reader };
-    let unknown = ColumnLayout { prefix: UNKNOWN, limit: 0, reader: Reader::Bytes };
+    let bounded =
+        |max: u16, reader| ColumnLayout { prefix: if max > 255 { 2 } else { 1 }, limit: max.into(), reader, offset: 0 };
+    let unknown = ColumnLayout { prefix: UNKNOWN, limit: 0, reader: Reader::Bytes, offset: 0 };
     let blob = |reader| match low {
-        1..=4 => ColumnLayout { prefix: low, limit: u32::MAX, reader },
+        1..=4 => ColumnLayout { prefix: low, limit: u32::MAX, reader, offset: 0 },
         _ => unknown,
     };
     let temporal = |whole: u8, kind| match column.metadata {
@@ -117,5 +148,5 @@ fn old_temporal(column: &WireColumn, flavor: Flavor) -> Option<ColumnLayout> {
 
 fn temporal(width: u8, kind: TemporalKind, packing: Packing, fraction: u8) -> ColumnLayout {
     let reader = Reader::Other(Other::Temporal(TemporalFormat::new(kind, packing, fraction)));
-    ColumnLayout { prefix: 0, limit: width.into(), reader }
+    ColumnLayout { prefix: 0, limit: width.into(), reader, offset: 0 }
 }
