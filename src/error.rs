@@ -220,14 +220,14 @@ impl Error {
 
     /// Records the cause.
     #[must_use]
-    pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         self.0.source = Some(source.into());
         self
     }
 
     /// Adds what is known of the place and was not known before.
     #[must_use]
-    pub(crate) fn at(mut self, known: impl FnOnce(&mut Place)) -> Error {
+    pub fn at(mut self, known: impl FnOnce(&mut Place)) -> Error {
         let mut place = Place::default();
         known(&mut place);
         let mine = &mut self.0.place;
