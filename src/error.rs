@@ -285,8 +285,9 @@ impl ErrorKind {
             ErrorKind::Purged => "build green anew with `create`, and keep blue's logs longer",
             ErrorKind::Position => "check that this is the server the position was taken on",
             ErrorKind::Corrupt => {
-                "check the log on the server with its own log tool; green was not changed by this event"
+                "check the log on the server with its own log tool; nothing of this event was applied"
             }
+            ErrorKind::Unsupported => "see the README on what is supported, or use a newer version of bluegreen",
             ErrorKind::Divergence => "compare the two with `verify`",
             ErrorKind::TakenOver => "leave the stream to the other engine, or stop that one first",
             ErrorKind::NotEmpty => "use an empty server as green, or drop the named objects there",

@@ -83,9 +83,9 @@ fn place(line: &mut Vec<u8>, file: &str, offset: u64, begin: &Begin) {
 /// All values that the image carries.
 fn all_of(line: &mut Vec<u8>, values: &mut Values, map: &TableMap, forms: &[Form], image: &Image<'_>) -> Result<()> {
     for index in 0..image.len() {
-        if image.get(index)?.is_some() {
+        if let Some(text) = whole(values, forms, image, index)? {
             named(line, map, index);
-            shown(line, values, forms, image, index)?;
+            shown(line, &text);
         }
     }
     Ok(())
@@ -101,25 +101,17 @@ fn update(
     after: Image<'_>,
 ) -> Result<()> {
     let is_key = |index| map.primary_key.as_ref().is_none_or(|key| key.contains(&index));
-    let (mut old, mut new) = (Vec::new(), Vec::new());
     for index in 0..before.len() {
-        (old.clear(), new.clear());
-        let (was, is) = (before.get(index)?.is_some(), after.get(index)?.is_some());
-        if was {
-            shown(&mut old, values, forms, &before, index)?;
+        let (was, is) = (whole(values, forms, &before, index)?, whole(values, forms, &after, index)?);
+        let is_changed = is.is_some() && was != is;
+        if !is_changed && (was.is_none() || !is_key(index)) {
+            continue;
         }
-        if is {
-            shown(&mut new, values, forms, &after, index)?;
-        }
-        let is_changed = is && whole(values, forms, &before, index)? != whole(values, forms, &after, index)?;
-        if is_changed || was && is_key(index) {
-            named(line, map, index);
-            line.extend_from_slice(&old);
-            if is_changed {
-                line.extend("→".as_bytes());
-                line.extend_from_slice(&new);
-            }
-        }
+        named(line, map, index);
+        let arrow = if was.is_some() && is_changed { "→" } else { "" };
+        was.iter().for_each(|text| shown(line, text));
+        line.extend(arrow.as_bytes());
+        is.iter().filter(|_| is_changed).for_each(|text| shown(line, text));
     }
     Ok(())
 }
@@ -133,23 +125,20 @@ fn named(line: &mut Vec<u8>, map: &TableMap, index: usize) {
     };
 }
 
-/// The value as JSON has it, without control characters therefore.
-fn whole(values: &mut Values, forms: &[Form], image: &Image<'_>, index: usize) -> Result<Vec<u8>> {
+/// The value as JSON has it, without control characters therefore; `None` where the image does not carry it.
+fn whole(values: &mut Values, forms: &[Form], image: &Image<'_>, index: usize) -> Result<Option<String>> {
+    let Some((value, form)) = image.get(index)?.zip(forms.get(index)) else { return Ok(None) };
     let mut text = Vec::new();
-    let form = forms.get(index).copied().unwrap_or(Form::Base64);
-    values.value(&mut text, form, image.get(index)?).map_err(|error| image.locate(error, index))?;
-    Ok(text)
+    values.value(&mut text, *form, Some(value)).map_err(|error| image.locate(error, index))?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
 }
 
 /// The value, cut where it is long.
-fn shown(line: &mut Vec<u8>, values: &mut Values, forms: &[Form], image: &Image<'_>, index: usize) -> Result<()> {
-    let text = whole(values, forms, image, index)?;
-    let text = String::from_utf8_lossy(&text);
+fn shown(line: &mut Vec<u8>, text: &str) {
     match text.char_indices().nth(MAX_SHOWN) {
-        Some((end, _)) => line.extend([text[..end].as_bytes(), "…".as_bytes()].concat()),
+        Some((end, _)) => line.extend([&text[..end], "…"].concat().as_bytes()),
         None => line.extend(text.as_bytes()),
     }
-    Ok(())
 }
 
 /// On one line, and nothing that a terminal would obey.

@@ -92,7 +92,9 @@ fn note_end(series: &FileSeries, open: Option<&Coordinates>) -> Result<()> {
     }
     for (file, end) in series.ends() {
         if let End::Unfinished { offset, bytes } = end {
-            eprintln!("bluegreen: note: {file} ends with {bytes} bytes of the event at {offset}, which was never finished");
+            eprintln!(
+                "bluegreen: note: {file} ends with {bytes} bytes of the event at {offset}, which was never finished"
+            );
         }
     }
     if let Some(start) = open {
@@ -138,7 +140,9 @@ impl<'a> Selection<'a> {
             }
             // An ALTER in two phases is logged twice, and is made with the second.
             Decoded::Statement(_) if matches!(begin.alter, Some(AlterPhase::Start | AlterPhase::Rollback)) => {}
-            Decoded::Statement(statement) if all => report.statement(begin, &Said::statement(&statement, self.flavor)?)?,
+            Decoded::Statement(statement) if all => {
+                report.statement(begin, &Said::statement(&statement, self.flavor)?)?
+            }
             Decoded::SessionValue { value, start, end } if all => {
                 let end = Coordinates::new(start.file, end);
                 report.statement(begin, &Said::session_value(&value, self.flavor, end))?;

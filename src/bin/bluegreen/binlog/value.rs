@@ -79,7 +79,9 @@ impl Values {
             ValueRef::Double(number) if !number.is_finite() => bytes(out, &number.to_le_bytes()),
             ValueRef::Float(number) => json(out, &number),
             ValueRef::Double(number) => json(out, &number),
-            ValueRef::Decimal(decimal) => quoted(out, |out| decimal.text().map(|text| out.extend_from_slice(text.as_str().as_bytes())))?,
+            ValueRef::Decimal(decimal) => {
+                quoted(out, |out| decimal.text().map(|text| out.extend_from_slice(text.as_str().as_bytes())))?
+            }
             ValueRef::Date(parts) => quoted(out, |out| temporal::date(out, &parts)),
             ValueRef::Time(parts) => quoted(out, |out| temporal::time(out, &parts)),
             ValueRef::DateTime(parts) => quoted(out, |out| temporal::date_time(out, &parts, b' ')),
