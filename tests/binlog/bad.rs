@@ -122,7 +122,9 @@ fn bits_that_are_flipped() {
     for (server, case) in [("mysql-9.7.4", "types_compressed"), ("mariadb-11.8", "types_compressed")] {
         let log = golden(server, case);
         let all = events(&log);
-        for (start, end) in all.iter().map(|(start, _)| *start).zip(all.iter().skip(1).map(|(start, _)| *start)) {
+        for (start, end) in
+            all.iter().map(|(start, _)| *start).zip(all.iter().skip(1).map(|(start, _)| *start)).step_by(3)
+        {
             let flip = |at: usize, bit: u8| {
                 let mut log = log.clone();
                 log[at] ^= 1 << bit;
@@ -130,9 +132,14 @@ fn bits_that_are_flipped() {
             };
             let what = format!("{server}: event at {start}");
             refused(&what, &flip(end - 5, 3), Some(start), &["checksum"]);
-            // The length: of the next event there is only a part, or none.
-            refused(&what, &flip(start + 9, 2), None, &[]);
-            refused(&what, &flip(start + 11, 7), None, &[]);
+            // The length. MariaDB from 11.4 does not say where events inside of a transaction end: of a file in use, one
+            // that is too long is not told from one that is written now.
+            refused(&what, &closed(flip(start + 9, 2)), None, &[]);
+            refused(&what, &closed(flip(start + 11, 7)), None, &[]);
+            if server.starts_with("mysql") {
+                refused(&what, &flip(start + 9, 2), None, &[]);
+                refused(&what, &flip(start + 11, 7), None, &[]);
+            }
         }
     }
 }

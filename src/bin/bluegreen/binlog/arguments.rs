@@ -40,6 +40,11 @@ pub(super) struct TemporalDigits {
 }
 
 impl Binlog {
+    /// Whether rows of this table are asked for.
+    pub(super) fn shows(&self, name: &TableName) -> bool {
+        self.table.as_ref().is_none_or(|table| table == name)
+    }
+
     pub(super) fn decoder_options(&self, flavor: Flavor, start: Coordinates) -> DecoderOptions {
         let mut options = DecoderOptions::new(flavor, start);
         for TemporalDigits { table, column, digits } in &self.temporal_digits {

@@ -132,11 +132,9 @@ impl<'a> Selection<'a> {
         let Some(begin) = self.begin.as_ref().filter(|_| is_wanted) else { return Ok(()) };
         let all = self.arguments.table.is_none();
         match decoded {
-            Decoded::Rows(change) => {
-                if self.arguments.table.as_ref().is_none_or(|table| *table == change.table.name) {
-                    self.has_rows = true;
-                    report.rows(begin, &change)?;
-                }
+            Decoded::Rows(change) if self.arguments.shows(&change.table.name) => {
+                self.has_rows = true;
+                report.rows(begin, &change)?;
             }
             // An ALTER in two phases is logged twice, and is made with the second.
             Decoded::Statement(_) if matches!(begin.alter, Some(AlterPhase::Start | AlterPhase::Rollback)) => {}
