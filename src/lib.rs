@@ -61,12 +61,14 @@
 //! | [`switchover`] | guardrails and the switch |
 //! | [`pipeline`] | the stages, joined: replication and switchover to start from |
 //! | `sandbox` | throw-away servers |
+//! | `testkit` | logs without a server |
 //!
 //! # Features
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `cli` | yes | the binary `bluegreen`; brings `sandbox` |
 //! | `sandbox` | with `cli` | throw-away servers for tests and demos |
+//! | `testkit` | no | a writer of binary logs, for tests and benches |
 //!
 //! Without features the library is complete. Types of the MySQL driver are in no public signature.
 //!
@@ -89,6 +91,8 @@ pub mod plan;
 pub mod sandbox;
 pub mod source;
 pub mod switchover;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 pub mod watch;
 
 pub use error::{Error, ErrorKind, Result};

@@ -249,8 +249,8 @@ fn a_cut_is_never_a_clean_end() {
             let mut assembler = assembler(flavor(&case));
             let mut count = 0;
             for frame in source.by_ref().map_while(Result::ok) {
-                let decoded = assembler.push(frame).unwrap();
-                count += usize::from(matches!(decoded, Some(Assembled::Transaction(_))));
+                let assembled = assembler.push(frame).unwrap();
+                count += usize::from(matches!(assembled, Some(Assembled::Transaction(_))));
             }
             let is_cut = source.end() != Some(&End::Open);
             assert_eq!(is_cut, !frames_end.contains(&(cut as u64)), "{}: {cut}", case.display());

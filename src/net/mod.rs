@@ -7,6 +7,7 @@
 //! 3. The types of the driver stay inside this module.
 
 mod catalog;
+mod packets;
 mod server;
 mod session;
 mod sql;

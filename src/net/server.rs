@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 
 use super::session::Session;
+use super::url::ServerUrl;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Coordinates, Flavor, GtidPosition, Position, ServerIdentity, ServerVersion};
 
@@ -43,6 +44,17 @@ pub struct BinlogSettings {
 }
 
 impl Server {
+    /// Asks the server in a session of its own.
+    ///
+    /// # Errors
+    /// `Unreachable`, `Authentication`, `Unavailable`; `Version` where it is neither MySQL nor MariaDB.
+    pub async fn ask(url: &ServerUrl) -> Result<Server> {
+        let mut session = Session::open(url).await?;
+        let server = Server::probe(&mut session).await?;
+        session.close().await;
+        Ok(server)
+    }
+
     /// Asks the server.
     pub(crate) async fn probe(session: &mut Session) -> Result<Server> {
         let address = session.address().to_owned();

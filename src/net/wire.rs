@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use mysql_common::constants::CapabilityFlags;
 use mysql_common::io::ParseBuf;
 use mysql_common::packets::{AuthPlugin, AuthSwitchRequest, HandshakePacket, HandshakeResponse, SslRequest};
@@ -11,17 +11,12 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
+use super::packets::{MAX_PART_BYTES, Packets};
 use super::tls;
 use super::url::ServerUrl;
 use crate::error::{Error, ErrorKind, Result};
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
-/// Read-ahead of the socket: large enough that a backlog is not read in small pieces.
-const READ_BYTES: usize = 256 << 10;
-/// A packet is an event and one byte; no server writes events of more than its largest `max_allowed_packet` (1 GiB)
-/// plus a header.
-const MAX_PACKET_BYTES: usize = (1 << 30) + (1 << 20);
-const MAX_CHUNK: usize = 0xFF_FF_FF;
 const UTF8MB4_GENERAL_CI: u8 = 45;
 
 trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -33,8 +28,8 @@ pub(crate) struct Wire {
     stream: Box<dyn Duplex>,
     /// The longest wait for the next bytes.
     silence_limit: Duration,
-    /// Bytes read and not yet handed out.
-    buffer: BytesMut,
+    packets: Packets,
+    /// The sequence number of the next packet to be written.
     sequence: u8,
     address: String,
     /// TLS or a Unix socket: a password may be sent as it is.
@@ -66,16 +61,27 @@ impl Wire {
                 Box::new(stream)
             }
         };
-        let mut wire = Wire {
-            stream,
-            silence_limit: Duration::from_secs(60),
-            buffer: BytesMut::new(),
-            sequence: 0,
-            address: url.address(),
-            is_private: url.socket.is_some(),
-        };
+        let mut wire = Wire::over(stream, url.address());
+        wire.is_private = url.socket.is_some();
         wire.log_in(url).await?;
         Ok(wire)
+    }
+
+    /// A connection over a stream that needs no login.
+    #[cfg(test)]
+    pub(crate) fn plain(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Wire {
+        Wire::over(Box::new(stream), "a test".into())
+    }
+
+    fn over(stream: Box<dyn Duplex>, address: String) -> Wire {
+        Wire {
+            stream,
+            silence_limit: Duration::from_secs(60),
+            packets: Packets::new(),
+            sequence: 0,
+            address,
+            is_private: false,
+        }
     }
 
     async fn log_in(&mut self, url: &ServerUrl) -> Result<()> {
@@ -92,7 +98,7 @@ impl Wire {
                 return Err(Error::new(ErrorKind::Config, "the URL asks for TLS, which the server does not offer"));
             }
             capabilities |= CapabilityFlags::CLIENT_SSL;
-            self.write(&bytes_of(&SslRequest::new(capabilities, MAX_CHUNK as u32, UTF8MB4_GENERAL_CI))).await?;
+            self.write(&bytes_of(&SslRequest::new(capabilities, MAX_PART_BYTES as u32, UTF8MB4_GENERAL_CI))).await?;
             let name = ServerName::try_from(url.host.clone())
                 .map_err(|_| Error::new(ErrorKind::Config, "the host cannot be used as a name for TLS"))?;
             let plain = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
@@ -101,6 +107,8 @@ impl Wire {
                     .with_advice("check tls and ca of the server's URL, and the server's certificate")
             })?;
             self.stream = Box::new(secure);
+            // Whatever came in the clear behind the greeting is not what the server said.
+            self.packets = Packets::new();
             self.is_private = true;
         }
         let proof = proof(&plugin, &url.password, &nonce)?;
@@ -112,7 +120,7 @@ impl Wire {
             Some(plugin),
             capabilities,
             None,
-            MAX_CHUNK as u32,
+            MAX_PART_BYTES as u32,
         );
         self.write(&bytes_of(&response)).await?;
         self.authenticate(url, nonce).await
@@ -196,8 +204,7 @@ impl Wire {
             Some(rest) => rest,
             None => &[],
         };
-        super::server::refusal(code, &String::from_utf8_lossy(message))
-            .at(|place| place.server = Some(self.address.clone()))
+        self.located(super::server::refusal(code, &String::from_utf8_lossy(message)))
     }
 
     /// Sets the longest wait for the next bytes (default 60 s).
@@ -208,65 +215,50 @@ impl Wire {
     /// The next packet, joined where the server split it. Cancel-safe.
     ///
     /// # Errors
-    /// `Disconnected` where the connection ends or goes silent, `Limit` where a packet is larger than any server writes.
+    /// Those of [`Wire::received`] and [`Wire::receive`].
     pub(crate) async fn packet(&mut self) -> Result<Bytes> {
         loop {
-            if let Some((chunks, total)) = self.whole_packet()? {
-                return Ok(self.take_packet(chunks, total));
+            if let Some(packet) = self.received()? {
+                return Ok(packet);
             }
-            self.buffer.reserve(READ_BYTES);
-            // Bounded for each read: a large packet may take its time as long as it moves.
-            let read = tokio::time::timeout(self.silence_limit, self.stream.read_buf(&mut self.buffer)).await;
-            let Ok(read) = read else {
+            self.receive().await?;
+        }
+    }
+
+    /// The next packet, if it is here already.
+    ///
+    /// # Errors
+    /// `Limit` where a packet is larger than any server writes.
+    pub(crate) fn received(&mut self) -> Result<Option<Bytes>> {
+        let packet = self.packets.next().map_err(|error| self.located(error))?;
+        if packet.is_some() {
+            self.sequence = self.packets.sequence().wrapping_add(1);
+        }
+        Ok(packet)
+    }
+
+    /// Waits until some bytes came, after [`Wire::received`] had no packet. Cancel-safe.
+    ///
+    /// # Errors
+    /// `Disconnected` where the connection ends or goes silent.
+    pub(crate) async fn receive(&mut self) -> Result<()> {
+        let mut room = self.packets.room();
+        // Bounded for each read: a large packet may take its time as long as it moves. The timer is only set where the
+        // bytes are not there yet.
+        match tokio::time::timeout(self.silence_limit, self.stream.read_buf(&mut room)).await {
+            Ok(Ok(0)) => Err(self.located(Error::new(ErrorKind::Disconnected, "the server closed the connection"))),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(self.lost(error)),
+            Err(_) => {
                 let message = format!("nothing came for {} s", self.silence_limit.as_secs_f32());
-                return Err(
-                    Error::new(ErrorKind::Disconnected, message).at(|place| place.server = Some(self.address.clone()))
-                );
-            };
-            if read.map_err(|error| self.lost(error))? == 0 {
-                return Err(Error::new(ErrorKind::Disconnected, "the server closed the connection")
-                    .at(|place| place.server = Some(self.address.clone())));
+                Err(self.located(Error::new(ErrorKind::Disconnected, message)))
             }
         }
     }
 
-    /// How many chunks and payload bytes the buffer's first packet has, if it is all there.
-    fn whole_packet(&self) -> Result<Option<(usize, usize)>> {
-        let (mut at, mut chunks, mut total) = (0, 0, 0usize);
-        while let Some(header) = self.buffer.get(at..at + 4) {
-            let length = usize::from(header[0]) | usize::from(header[1]) << 8 | usize::from(header[2]) << 16;
-            total += length;
-            chunks += 1;
-            at += 4 + length;
-            if total > MAX_PACKET_BYTES {
-                return Err(Error::new(ErrorKind::Limit, format!("a packet of more than {MAX_PACKET_BYTES} bytes"))
-                    .at(|place| place.server = Some(self.address.clone())));
-            }
-            if length < MAX_CHUNK {
-                return Ok((at <= self.buffer.len()).then_some((chunks, total)));
-            }
-        }
-        Ok(None)
-    }
-
-    fn take_packet(&mut self, chunks: usize, total: usize) -> Bytes {
-        self.sequence = self.buffer[3].wrapping_add(chunks as u8);
-        if chunks == 1 {
-            let _header = self.buffer.split_to(4);
-            return self.buffer.split_to(total).freeze();
-        }
-        let mut joined = BytesMut::with_capacity(total);
-        for _ in 0..chunks {
-            let header = self.buffer.split_to(4);
-            let length = usize::from(header[0]) | usize::from(header[1]) << 8 | usize::from(header[2]) << 16;
-            joined.extend_from_slice(&self.buffer.split_to(length));
-        }
-        joined.freeze()
-    }
-
-    /// Sends one packet; what is written here is always shorter than a chunk.
+    /// Sends one packet; what is written here is always a single part.
     async fn write(&mut self, payload: &[u8]) -> Result<()> {
-        if payload.len() >= MAX_CHUNK {
+        if payload.len() >= MAX_PART_BYTES {
             return Err(Error::internal("a command of 16 MiB or more"));
         }
         let length = (payload.len() as u32).to_le_bytes();
@@ -279,9 +271,11 @@ impl Wire {
     }
 
     fn lost(&self, error: std::io::Error) -> Error {
-        Error::new(ErrorKind::Disconnected, "the connection broke")
-            .with_source(error)
-            .at(|place| place.server = Some(self.address.clone()))
+        self.located(Error::new(ErrorKind::Disconnected, "the connection broke").with_source(error))
+    }
+
+    fn located(&self, error: Error) -> Error {
+        error.at(|place| place.server = Some(self.address.clone()))
     }
 }
 

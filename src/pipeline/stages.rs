@@ -35,14 +35,14 @@ pub(super) async fn run(
     stop: &mut watch::Receiver<bool>,
 ) -> Result<()> {
     let runtime = Handle::current();
-    let (frame_sender, frames) = queue(FRAME_BYTES);
+    let (batch_sender, batches) = queue(FRAME_BYTES);
     let (assembled_sender, assembled) = queue(TRANSACTION_BYTES);
     // A single group may wait while another is applied: as the applier falls behind, transactions gather behind it and
     // the next group is larger. With an empty queue a transaction goes out alone and at once.
     let (group_sender, groups) = mpsc::channel(1);
-    let receiving = Aborted(tokio::spawn(receive(dump, frame_sender, progress.clone())));
+    let receiving = Aborted(tokio::spawn(receive(dump, batch_sender, progress.clone())));
     let decode_runtime = runtime.clone();
-    let decoding = spawn("bluegreen-decode", move || decode(assembler, &frames, &assembled_sender, &decode_runtime))?;
+    let decoding = spawn("bluegreen-decode", move || decode(assembler, &batches, &assembled_sender, &decode_runtime))?;
     let planning = spawn("bluegreen-plan", move || plan(planner, &assembled, &group_sender))?;
     let result = apply(groups, applier, progress, stop).await;
     // The applier's end of the queues is gone: the other stages end, the receiver by being told so.
@@ -70,29 +70,36 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<std::thread
         .map_err(|error| Error::internal("a thread cannot be started").with_source(error))
 }
 
-async fn receive(mut dump: Dump, frames: Sender<Result<Frame>>, progress: watch::Sender<Progress>) {
+async fn receive(mut dump: Dump, batches: Sender<Result<Vec<Frame>>>, progress: watch::Sender<Progress>) {
     loop {
-        let frame = dump.next().await;
+        let mut frames = Vec::new();
+        let batch = dump.next_batch(&mut frames).await.map(|()| frames);
         progress.send_if_modified(|progress| {
             progress.heard_at = Some(Instant::now());
-            // Not worth waking anybody for each event.
+            // Not worth waking anybody for each batch.
             false
         });
-        let bytes = frame.as_ref().map_or(1, |frame| frame.bytes.len() as u64);
-        let is_end = frame.is_err();
-        if frames.send(frame, bytes).await == Err(Closed) || is_end {
+        let bytes = batch.iter().flatten().map(|frame| frame.bytes.len() as u64).sum();
+        let is_end = batch.is_err();
+        if batches.send(batch, bytes).await == Err(Closed) || is_end {
             return;
         }
     }
 }
 
+/// A batch's frames, or its error.
+fn each(batch: Result<Vec<Frame>>) -> impl Iterator<Item = Result<Frame>> {
+    let (frames, error) = batch.map_or_else(|error| (Vec::new(), Some(error)), |frames| (frames, None));
+    frames.into_iter().map(Ok).chain(error.map(Err))
+}
+
 fn decode(
     mut assembler: Assembler,
-    frames: &Receiver<Result<Frame>>,
+    batches: &Receiver<Result<Vec<Frame>>>,
     assembled: &Sender<Result<Assembled>>,
     runtime: &Handle,
 ) {
-    while let Some(frame) = frames.recv() {
+    for frame in std::iter::from_fn(|| batches.recv()).flat_map(each) {
         let item = match frame.and_then(|frame| assembler.push(frame)) {
             Ok(None) => continue,
             Ok(Some(item)) => Ok(item),

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use mysql_common::packets::{ComBinlogDumpGtid, GnoInterval, Sid, Tag};
 use mysql_common::proto::MySerialize;
 
@@ -31,16 +31,25 @@ impl DumpRequest {
 /// The dump stream of a live server (MySQL source documentation, "COM_BINLOG_DUMP", "COM_BINLOG_DUMP_GTID"; MariaDB
 /// knowledge base, "COM_BINLOG_DUMP").
 ///
-/// The stream is fused: after an error, [`Dump::next`] gives only errors. It has no clean end: a server that ends the
-/// stream has been told to stop, and that is an error here.
+/// The stream is fused: after an error, it gives only errors. It has no clean end: a server that ends the stream has been
+/// told to stop, and that is an error here.
+///
+/// A frame is a view of the buffer that the socket was read into, of about a mebibyte. That is read into again once all
+/// its frames are dropped; a reader that keeps few frames for long should copy them.
+///
+/// # Cancel safety
+/// A future of [`Dump::next`] or [`Dump::next_batch`] that is dropped took nothing: the next call gives what it would
+/// have given.
 pub struct Dump {
     wire: Wire,
-    is_failed: bool,
+    is_ended: bool,
+    /// What ended the stream, where frames were given first.
+    untold: Option<Error>,
 }
 
 impl std::fmt::Debug for Dump {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Dump").field("is_failed", &self.is_failed).finish_non_exhaustive()
+        f.debug_struct("Dump").field("is_ended", &self.is_ended).finish_non_exhaustive()
     }
 }
 
@@ -70,24 +79,65 @@ impl Dump {
         }
         let silence_limit = request.heartbeat.saturating_mul(4).saturating_add(Duration::from_secs(5));
         wire.limit_silence(silence_limit);
-        Ok(Dump { wire, is_failed: false })
+        Ok(Dump { wire, is_ended: false, untold: None })
     }
 
-    /// The next event. Cancel-safe.
+    /// The next event.
     ///
     /// # Errors
     /// `Disconnected` where the source ends the stream, breaks the connection or goes silent; the server's refusal.
     pub async fn next(&mut self) -> Result<Frame> {
-        if self.is_failed {
-            return Err(Error::internal("the stream is read after its error"));
-        }
-        let frame = self.read().await;
-        self.is_failed = frame.is_err();
-        frame
+        self.read(|dump| dump.received()).await
     }
 
-    async fn read(&mut self) -> Result<Frame> {
-        let mut packet = self.wire.packet().await?;
+    /// Adds the next events, as many as came: at least one, and of those that are smaller than 256 KiB at most about
+    /// a mebibyte. It waits for the source only where nothing came yet.
+    ///
+    /// # Errors
+    /// Those of [`Dump::next`], once all events before the error were given.
+    pub async fn next_batch(&mut self, frames: &mut Vec<Frame>) -> Result<()> {
+        self.read(|dump| dump.received_batch(frames)).await
+    }
+
+    async fn read<T>(&mut self, take: impl FnMut(&mut Dump) -> Result<Option<T>>) -> Result<T> {
+        if self.is_ended {
+            return Err(self.untold.take().unwrap_or_else(|| Error::internal("the stream is read after its error")));
+        }
+        let taken = self.wait_for(take).await;
+        self.is_ended |= taken.is_err();
+        taken
+    }
+
+    async fn wait_for<T>(&mut self, mut take: impl FnMut(&mut Dump) -> Result<Option<T>>) -> Result<T> {
+        loop {
+            if let Some(taken) = take(self)? {
+                return Ok(taken);
+            }
+            self.wire.receive().await?;
+        }
+    }
+
+    fn received_batch(&mut self, frames: &mut Vec<Frame>) -> Result<Option<()>> {
+        let before = frames.len();
+        loop {
+            match self.received() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => return Ok((frames.len() > before).then_some(())),
+                Err(error) if frames.len() > before => {
+                    (self.is_ended, self.untold) = (true, Some(error));
+                    return Ok(Some(()));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The next event, if it is here already.
+    fn received(&mut self) -> Result<Option<Frame>> {
+        self.wire.received()?.map(|packet| self.frame(packet)).transpose()
+    }
+
+    fn frame(&self, mut packet: Bytes) -> Result<Frame> {
         match packet.first() {
             Some(0x00) => {
                 packet.advance(1);
@@ -222,4 +272,102 @@ async fn check_file(session: &mut Session, server: &Server, start: &Position) ->
     };
     let address = session.address().to_owned();
     Err(problem.at(|place| (place.server, place.coordinates) = (Some(address), Some(at.clone()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+    use tokio::io::{AsyncWriteExt, DuplexStream};
+
+    use super::*;
+
+    /// A dump and the server's end of it.
+    fn dump() -> (Dump, DuplexStream) {
+        let (ours, server) = tokio::io::duplex(1 << 20);
+        (Dump { wire: Wire::plain(ours), is_ended: false, untold: None }, server)
+    }
+
+    fn packet(payload: &[u8]) -> Vec<u8> {
+        let mut packet = u32::try_from(payload.len()).unwrap().to_le_bytes().to_vec();
+        packet[3] = 1;
+        packet.extend_from_slice(payload);
+        packet
+    }
+
+    const REFUSAL: &[u8] = b"\xFF\xD4\x04#HY000Could not find first log file name in binary log index file";
+
+    #[tokio::test]
+    async fn what_came_before_an_error_is_given_first() {
+        for (end, kind) in [
+            (packet(REFUSAL), ErrorKind::Purged),
+            (packet(&[0xFE, 0, 0, 2, 0]), ErrorKind::Disconnected),
+            (packet(&[]), ErrorKind::Corrupt),
+            (packet(&[7, 7]), ErrorKind::Corrupt),
+            (vec![9, 0, 0, 3, 0, b'c', b'u', b't'], ErrorKind::Disconnected),
+            (vec![9], ErrorKind::Disconnected),
+        ] {
+            let (mut dump, mut server) = dump();
+            let stream = [packet(b"\0one"), packet(b"\0two"), packet(b"\0three"), end, packet(b"\0behind")].concat();
+            let stream = &stream[..stream.len() - if kind == ErrorKind::Disconnected { 11 } else { 0 }];
+            server.write_all(stream).await.unwrap();
+            drop(server);
+            assert_eq!(&dump.next().await.unwrap().bytes[..], b"one");
+            let mut frames = Vec::new();
+            dump.next_batch(&mut frames).await.unwrap();
+            assert_eq!(frames.iter().map(|frame| &frame.bytes[..]).collect::<Vec<_>>(), [&b"two"[..], b"three"]);
+            assert_eq!(dump.next_batch(&mut frames).await.unwrap_err().kind(), kind);
+            // Fused: neither what is behind the error nor the error again.
+            assert_eq!(dump.next().await.unwrap_err().kind(), ErrorKind::Internal);
+            assert_eq!(dump.next_batch(&mut frames).await.unwrap_err().kind(), ErrorKind::Internal);
+            assert_eq!(frames.len(), 2);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_dropped_future_took_nothing() {
+        let mut random = StdRng::seed_from_u64(5);
+        let events: Vec<Vec<u8>> = (0..2000).map(|index| vec![index as u8; random.random_range(1..3000)]).collect();
+        let stream: Vec<u8> = events.iter().flat_map(|event| packet(&[&[0], &event[..]].concat())).collect();
+        let (mut dump, mut server) = dump();
+        let writing = tokio::spawn(async move {
+            let mut rest = stream.as_slice();
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(random.random_range(1..=rest.len().min(5000)));
+                server.write_all(now).await.unwrap();
+                rest = later;
+                tokio::task::yield_now().await;
+            }
+            server
+        });
+        let mut frames = Vec::new();
+        let mut dropped = 0;
+        while frames.len() < events.len() {
+            tokio::select! {
+                biased;
+                batch = dump.next_batch(&mut frames) => batch.unwrap(),
+                () = tokio::task::yield_now() => dropped += 1,
+            }
+            tokio::select! {
+                biased;
+                frame = dump.next(), if frames.len() < events.len() => frames.push(frame.unwrap()),
+                () = tokio::task::yield_now() => dropped += 1,
+            }
+        }
+        assert!(frames.iter().map(|frame| &frame.bytes[..]).eq(events.iter().map(|event| &event[..])));
+        assert!(dropped > 100, "only {dropped} futures were dropped");
+        drop(writing.await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn silence_is_an_end() {
+        let (mut dump, mut server) = dump();
+        dump.wire.limit_silence(Duration::from_millis(50));
+        server.write_all(&packet(b"\0one")).await.unwrap();
+        server.write_all(&packet(b"\0cut")[..6]).await.unwrap();
+        assert_eq!(&dump.next().await.unwrap().bytes[..], b"one");
+        let silence = dump.next().await.unwrap_err();
+        assert_eq!(silence.kind(), ErrorKind::Disconnected);
+        assert_eq!(silence.to_string().matches("nothing came for 0.05 s").count(), 1, "{silence}");
+    }
 }

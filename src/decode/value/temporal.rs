@@ -341,10 +341,8 @@ mod tests {
             }
             prop_assert_eq!(text, expected);
 
-            let old = Vec::from(
-                ((year * 10_000 + month * 100 + day) * 1_000_000 + hour * 10_000 + minute * 100 + second)
-                    .to_le_bytes().to_vec(),
-            );
+            let digits = (year * 10_000 + month * 100 + day) * 1_000_000;
+            let old = (digits + hour * 10_000 + minute * 100 + second).to_le_bytes();
             let text = old_datetime(&mut Cursor::new(&old)).unwrap().to_value().unwrap().temporal_text().unwrap();
             prop_assert_eq!(&text, &format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"));
 

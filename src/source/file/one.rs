@@ -131,7 +131,7 @@ impl<R: Read> FileSource<R> {
     /// A length that is wrong would otherwise look like the end of a file that is written now.
     fn not_that_long(&self, expected: usize, found: usize) -> Error {
         let message = format!(
-            "the event's length and its end do not agree: expected {expected} bytes, the file has {found} bytes more"
+            "the file ends inside an event whose length and end do not agree: expected {expected} bytes, found {found} bytes"
         );
         corrupt(message, &self.at).with_advice("take the file again from the server: it is damaged")
     }

@@ -93,6 +93,10 @@ impl Report for JsonLines {
         line.extend(b",\"schema\":");
         json(line, &said.schema);
         write_place(line, &said.end.file, said.end.offset, begin);
+        if let Some(start) = said.transaction_start {
+            line.extend(b",\"transaction_start\":");
+            json(line, &start);
+        }
         line.push(b'}');
         self.out.end_line()
     }

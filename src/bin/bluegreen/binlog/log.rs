@@ -155,7 +155,7 @@ impl<'a> Selection<'a> {
                     Outcome::CommittedPrepared(xid) | Outcome::RolledBackPrepared(xid) => self.prepared.remove(xid),
                     _ => self.has_rows,
                 };
-                if let Some(said) = Said::end(&end.outcome, end.end).filter(|_| all || ends_rows) {
+                if let Some(said) = Said::end(&end.outcome, &begin.start, end.end).filter(|_| all || ends_rows) {
                     report.statement(begin, &said)?;
                 }
             }

@@ -15,6 +15,8 @@ pub(super) struct Said<'a> {
     pub(super) schema: Option<&'a str>,
     /// The end of its event.
     pub(super) end: Coordinates,
+    /// Of an end: the offset where the transaction starts. The rows behind it are those that it is about.
+    pub(super) transaction_start: Option<u64>,
 }
 
 pub(super) enum Sql<'a> {
@@ -34,6 +36,7 @@ impl<'a> Said<'a> {
             sql: text.map_or(Sql::Bytes(Cow::Borrowed(&statement.sql)), Sql::Text),
             schema: Some(statement.schema.as_str()).filter(|schema| !schema.is_empty()),
             end: statement.end.clone(),
+            transaction_start: None,
         })
     }
 
@@ -52,11 +55,11 @@ impl<'a> Said<'a> {
             }
             _ => text("SET @@unknown".to_owned()),
         };
-        Said { sql, schema: None, end }
+        Said { sql, schema: None, end, transaction_start: None }
     }
 
     /// How a transaction ends, where rows that were shown are not simply made by it.
-    pub(super) fn end(outcome: &Outcome, end: Coordinates) -> Option<Said<'static>> {
+    pub(super) fn end(outcome: &Outcome, start: &Coordinates, end: Coordinates) -> Option<Said<'static>> {
         // `Debug` of an id is its text in a log.
         let sql = match outcome {
             Outcome::RolledBack => "ROLLBACK".to_owned(),
@@ -65,7 +68,7 @@ impl<'a> Said<'a> {
             Outcome::RolledBackPrepared(xid) => format!("XA ROLLBACK {xid:?}"),
             _ => return None,
         };
-        Some(Said { sql: Sql::Text(sql.into()), schema: None, end })
+        Some(Said { sql: Sql::Text(sql.into()), schema: None, end, transaction_start: Some(start.offset) })
     }
 }
 
