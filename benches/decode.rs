@@ -10,7 +10,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use bluegreen::decode::{Decoded, Decoder, DecoderOptions, Image, RowBuffer, ValueRef};
+use bluegreen::decode::{DecimalBuffer, Decoded, Decoder, DecoderOptions, Image, RowBuffer, ValueRef};
 use bluegreen::model::{Coordinates, Flavor, TemporalParts};
 use bluegreen::source::file::FileSource;
 use bluegreen::testkit::{Cell, ColumnSpec, ColumnType, Event, Gtid, LogWriter, Query, Release, Rows, TableMap};
@@ -105,7 +105,7 @@ fn written(columns: &[ColumnType]) -> (Vec<u8>, Sum) {
     (log.bytes().to_vec(), sum)
 }
 
-fn visit(image: &Image<'_>, sum: &mut Sum) {
+fn visit(image: &Image<'_>, decimals: &mut DecimalBuffer, sum: &mut Sum) {
     sum.rows += 1;
     for value in image.iter() {
         let Some(value) = value.unwrap() else { continue };
@@ -114,9 +114,9 @@ fn visit(image: &Image<'_>, sum: &mut Sum) {
             ValueRef::Int(number) => sum.integers = sum.integers.wrapping_add(number),
             ValueRef::Bytes(bytes) => sum.text_bytes += bytes.len() as u64,
             ValueRef::Double(number) => _ = black_box(number),
-            ValueRef::Decimal(decimal) => _ = black_box(decimal.text().unwrap().as_str().len()),
-            ValueRef::DateTime(parts) | ValueRef::Date(parts) => _ = black_box(parts.second + parts.day),
-            ValueRef::Timestamp { seconds, .. } => _ = black_box(seconds),
+            ValueRef::Decimal(decimal) => _ = black_box(decimal.ascii(decimals).unwrap().len()),
+            ValueRef::DateTime(value) | ValueRef::Date(value) => _ = black_box(value.parts().unwrap().second),
+            ValueRef::Timestamp(value) => _ = black_box(value.unix().unwrap()),
             ValueRef::Null => {}
             other => drop(black_box(format!("{other:?}"))),
         }
@@ -125,14 +125,14 @@ fn visit(image: &Image<'_>, sum: &mut Sum) {
 
 fn decode(log: &[u8]) -> Sum {
     let mut decoder = Decoder::new(DecoderOptions::new(Flavor::MySql, Coordinates::new("bin.000001", 4)));
-    let (mut sum, mut buffer) = (Sum::default(), RowBuffer::new());
+    let (mut sum, mut buffer, mut decimals) = (Sum::default(), RowBuffer::new(), DecimalBuffer::default());
     for frame in FileSource::new(log, "bin.000001").unwrap() {
         decoder.push(frame.unwrap()).unwrap();
         while let Some(decoded) = decoder.next().unwrap() {
             let Decoded::Rows(change) = decoded else { continue };
             let mut rows = change.rows(&mut buffer);
             while let Some(row) = rows.next().unwrap() {
-                row.after.iter().for_each(|image| visit(image, &mut sum));
+                row.after.iter().for_each(|image| visit(image, &mut decimals, &mut sum));
             }
         }
     }

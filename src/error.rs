@@ -220,14 +220,14 @@ impl Error {
 
     /// Records the cause.
     #[must_use]
-    pub(crate) fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    pub fn with_source(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         self.0.source = Some(source.into());
         self
     }
 
     /// Adds what is known of the place and was not known before.
     #[must_use]
-    pub(crate) fn at(mut self, known: impl FnOnce(&mut Place)) -> Error {
+    pub fn at(mut self, known: impl FnOnce(&mut Place)) -> Error {
         let mut place = Place::default();
         known(&mut place);
         let mine = &mut self.0.place;
@@ -285,8 +285,9 @@ impl ErrorKind {
             ErrorKind::Purged => "build green anew with `create`, and keep blue's logs longer",
             ErrorKind::Position => "check that this is the server the position was taken on",
             ErrorKind::Corrupt => {
-                "check the log on the server with its own log tool; green was not changed by this event"
+                "check the log on the server with its own log tool; nothing of this event was applied"
             }
+            ErrorKind::Unsupported => "see the README on what is supported, or use a newer version of bluegreen",
             ErrorKind::Divergence => "compare the two with `verify`",
             ErrorKind::TakenOver => "leave the stream to the other engine, or stop that one first",
             ErrorKind::NotEmpty => "use an empty server as green, or drop the named objects there",

@@ -156,11 +156,11 @@ impl Assembler {
                     at(error, &start).with_advice("set binlog_format=ROW on the source, for running sessions too")
                 );
             }
-            Decoded::RolledBack { kept } => self.roll_back(kept),
+            Decoded::RolledBack { kept, .. } => self.roll_back(kept),
             Decoded::End(end) => return self.end(end),
             Decoded::Advanced(coordinates) => return Ok(Some(Assembled::Advanced(coordinates))),
             Decoded::Heartbeat(coordinates) => return Ok(Some(Assembled::Heartbeat(coordinates))),
-            Decoded::Source(_) | Decoded::Previous(_) => {}
+            Decoded::Savepoint(_) | Decoded::Source(_) | Decoded::Previous(_) => {}
         }
         Ok(None)
     }

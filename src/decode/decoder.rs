@@ -405,18 +405,21 @@ impl Decoder {
         }
         let mut parts = [first, None, None];
         let [_, part, end] = &mut parts;
+        let statement = || {
+            let mut statement =
+                Statement::new(query.schema, bytes.slice(text..), event.start(), event.end_coordinates());
+            (statement.seconds, statement.thread) = (event.seconds(), query.thread);
+            statement.error_code = query.error_code;
+            statement.with_status(bytes, query.status)
+        };
         match step {
             Step::Quiet => {}
-            Step::RolledBack(kept) => *part = Some(Decoded::RolledBack { kept }),
-            Step::Change | Step::LastChange => {
-                let mut statement =
-                    Statement::new(query.schema, bytes.slice(text..), event.start(), event.end_coordinates());
-                (statement.seconds, statement.thread) = (event.seconds(), query.thread);
-                statement.error_code = query.error_code;
-                *part = Some(Decoded::Statement(statement.with_status(bytes, query.status)));
-                if matches!(step, Step::LastChange) {
-                    *end = Some(self.end(event, Outcome::Committed));
-                }
+            Step::Savepoint => *part = Some(Decoded::Savepoint(statement())),
+            Step::RolledBack(kept) => *part = Some(Decoded::RolledBack { kept, statement: statement() }),
+            Step::Change => *part = Some(Decoded::Statement(statement())),
+            Step::LastChange => {
+                *part = Some(Decoded::Statement(statement()));
+                *end = Some(self.end(event, Outcome::Committed));
             }
             Step::End(outcome) => *end = Some(self.end(event, outcome)),
         }

@@ -37,8 +37,10 @@ pub(super) struct Group {
 
 /// What a statement does to its transaction.
 pub(super) enum Step {
-    /// Nothing that is to be told: BEGIN, SAVEPOINT.
+    /// Nothing that is to be told: BEGIN.
     Quiet,
+    /// No change; a part of the transaction begins.
+    Savepoint,
     /// Changes behind the first so many are undone.
     RolledBack(u64),
     /// It is a change.
@@ -83,7 +85,7 @@ impl Group {
             Verb::Savepoint(name) if is_begun => {
                 self.savepoints.retain(|(known, _)| *known != name);
                 self.savepoints.push((name, self.changes));
-                Step::Quiet
+                Step::Savepoint
             }
             Verb::RollbackTo(name) if is_begun => self.roll_back_to(&name)?,
             Verb::Commit | Verb::Rollback | Verb::Savepoint(_) | Verb::RollbackTo(_) => {

@@ -100,7 +100,7 @@ mod code {
 /// In [`code::UPDATED_SCHEMAS`]: too many to name.
 const TOO_MANY_SCHEMAS: u8 = 254;
 /// In [`code::MARIADB_GTID_FLAGS`]: the number of the ALTER that is ended follows.
-const ENDS_ALTER: u16 = 0x4 | 0x8;
+const ENDS_ALTER: u8 = 0x4 | 0x8;
 
 impl Statement {
     /// A statement by its parts, without settings.
@@ -164,7 +164,7 @@ impl SessionContext {
                 code::SQL_REQUIRE_PRIMARY_KEY => context.sql_require_primary_key = Some(cursor.u8()? != 0),
                 code::DEFAULT_TABLE_ENCRYPTION => context.default_table_encryption = Some(cursor.u8()? != 0),
                 code::MARIADB_GTID_FLAGS => {
-                    if cursor.u16()? & ENDS_ALTER != 0 {
+                    if cursor.u8()? & ENDS_ALTER != 0 {
                         cursor.u64()?;
                     }
                 }

@@ -31,10 +31,14 @@ pub enum Decoded {
     /// The text of the statement whose rows follow (`binlog_rows_query_log_events`, `binlog_annotate_row_events`), in
     /// the session's character set.
     Source(bytes::Bytes),
+    /// `SAVEPOINT`: no change, but what a [`Decoded::RolledBack`] may name.
+    Savepoint(Statement),
     /// A rollback to a savepoint: of the transaction's changes the first `kept` remain.
     RolledBack {
         /// How many changes remain.
         kept: u64,
+        /// `ROLLBACK TO`, with the savepoint's name.
+        statement: Statement,
     },
     /// A transaction ends.
     End(End),

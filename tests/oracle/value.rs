@@ -163,7 +163,9 @@ impl Column {
             }
             (Type::Text(_), Json::String(string), Cell::Text { bytes, utf8, is_text }) => {
                 let found = hex(string.as_bytes());
-                *is_text && found == *utf8 || !is_named && found == *bytes
+                // Where two bytes stand for one character, text does not convert back; `?` stands for what is no text.
+                let is_valid = *is_text || !utf8.contains("3F");
+                is_valid && found == *utf8 || !is_named && found == *bytes
             }
             (Type::Text(set), object, Cell::Text { bytes, is_text, .. }) => {
                 (!is_named || !is_text || set == "binary") && base64(object).is_some_and(|found| hex(&found) == *bytes)

@@ -44,7 +44,7 @@ pub(crate) struct Read {
 }
 
 pub(crate) fn read(lines: &str, tables: &Tables) -> Read {
-    let mut read = Read::default();
+    let (mut read, mut bounds) = (Read::default(), Bounds::default());
     for line in lines.lines() {
         let json = Json::read(line);
         let text = |name: &str| {
@@ -55,7 +55,9 @@ pub(crate) fn read(lines: &str, tables: &Tables) -> Read {
             assert!(json.get(member).is_some(), "expected {member:?} in {line:.300}");
         }
         if json.get("statement").is_some() {
-            read.statements.push(text("statement"));
+            let sql = text("statement");
+            bounds.statement(&sql, &text("file"), json.get("transaction_start"), &mut read.changes, tables);
+            read.statements.push(sql);
             continue;
         }
         let schema = text("schema");
@@ -98,11 +100,59 @@ pub(crate) fn read(lines: &str, tables: &Tables) -> Read {
     read
 }
 
+/// What takes rows back that were told of already, or holds them.
+#[derive(Default)]
+struct Bounds {
+    savepoints: Vec<(String, usize)>,
+    prepared: BTreeMap<String, Vec<Change<Value>>>,
+}
+
+impl Bounds {
+    fn statement(
+        &mut self,
+        sql: &str,
+        file: &str,
+        start: Option<&Json>,
+        changes: &mut Vec<Change<Value>>,
+        tables: &Tables,
+    ) {
+        let stays = |change: &Change<Value>| !tables[&change.table].is_transactional;
+        let start = start.map(|start| match start {
+            Json::Number(offset) => (file, offset.parse::<u64>().unwrap()),
+            other => panic!("expected an offset, found {other:?}"),
+        });
+        if let Some(name) = sql.strip_prefix("SAVEPOINT ") {
+            self.savepoints.push((name.to_owned(), changes.len()));
+        } else if let Some(name) = sql.strip_prefix("ROLLBACK TO ") {
+            let (_, length) = self.savepoints.iter().rfind(|(other, _)| other == name).unwrap();
+            let gone = changes.split_off((*length).min(changes.len()));
+            changes.extend(gone.into_iter().filter(stays));
+        } else if let Some(xid) = sql.strip_prefix("XA PREPARE ") {
+            self.prepared.insert(xid.to_owned(), since(changes, start));
+        } else if let Some(xid) = sql.strip_prefix("XA COMMIT ") {
+            changes.extend(self.prepared.remove(xid).unwrap_or_default());
+        } else if let Some(xid) = sql.strip_prefix("XA ROLLBACK ") {
+            self.prepared.remove(xid);
+        } else if sql == "ROLLBACK" {
+            let undone = since(changes, start);
+            changes.extend(undone.into_iter().filter(stays));
+        }
+    }
+}
+
+/// Takes the changes of the transaction that starts there, the last one.
+fn since(changes: &mut Vec<Change<Value>>, start: Option<(&str, u64)>) -> Vec<Change<Value>> {
+    let (file, start) = start.expect("where the transaction starts");
+    let first = changes.iter().rposition(|change| change.place.file != file || change.place.ends[0] <= start);
+    changes.split_off(first.map_or(0, |last| last + 1))
+}
+
 /// Every statement is the one that the tool prints. MariaDB logs an ALTER in two phases as the same text twice, of which
 /// a reader may leave out one.
 pub(crate) fn compare_statements(found: &[String], expected: &[String]) {
     let statements = |all: &[String]| {
-        let mut all: Vec<_> = all.iter().filter(|sql| !is_bound(sql)).map(|sql| sql.trim_end().to_owned()).collect();
+        let is_told = |sql: &&String| !is_bound(sql) && !is_session_value(sql);
+        let mut all: Vec<_> = all.iter().filter(is_told).map(|sql| sql.trim_end().to_owned()).collect();
         all.dedup();
         all
     };
@@ -111,6 +161,11 @@ pub(crate) fn compare_statements(found: &[String], expected: &[String]) {
         assert_eq!(found, expected, "statement {index}");
     }
     assert_eq!(found.len(), expected.len());
+}
+
+/// What the session had for the next statement; the tool's are not read.
+fn is_session_value(sql: &str) -> bool {
+    ["SET INSERT_ID=", "SET LAST_INSERT_ID=", "SET @@RAND_SEED1=", "SET @`"].iter().any(|start| sql.starts_with(start))
 }
 
 /// Every change is the one that the tool prints, at the same place. Rows of one transaction may be told of at its

@@ -1,6 +1,7 @@
 //! The command line over the library: arguments, printing, progress. What a verb does is in the library.
 
 mod arguments;
+mod binlog;
 mod config;
 mod control;
 mod create;
@@ -54,7 +55,7 @@ async fn carry_out(arguments: Arguments, stop: Stop) -> Result<Answer> {
         Verb::Switchover(switchover) => switchover::switchover(switchover, config, json, stop).await,
         Verb::Delete(delete) => delete::delete(delete, config, json).await,
         Verb::Demo(demo) => demo::demo(&demo, json, stop).await,
-        Verb::Binlog(_) => Err(not_yet("`binlog`")),
+        Verb::Binlog(binlog) => binlog::binlog(binlog, json, stop).await,
         Verb::Conflicts(_) => Err(not_yet("`conflicts`")),
         Verb::Rollback(_) => Err(not_yet("`rollback`")),
     }

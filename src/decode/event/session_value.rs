@@ -5,10 +5,13 @@ use std::fmt;
 
 use crate::decode::cursor::Cursor;
 use crate::decode::event::kind;
+use crate::decode::value::{DecimalBuffer, DecimalRef};
 use crate::error::Result;
 
 const LAST_INSERT_ID: u8 = 1;
 const INSERT_ID: u8 = 2;
+/// `DECIMAL_RESULT`.
+const DECIMAL: u8 = 4;
 
 /// A value of the session in front of a statement that was logged as text. `Debug` shows the kind only.
 #[derive(Clone, PartialEq, Eq)]
@@ -77,6 +80,16 @@ fn read_user(cursor: &mut Cursor<'_>) -> Result<SessionValue> {
     // Servers before 5.5.5 wrote no flags.
     let is_unsigned = !cursor.is_empty() && cursor.u8()? & 1 != 0;
     Ok(SessionValue::User { name, value: Some(UserValue { result_type, collation, bytes, is_unsigned }) })
+}
+
+impl UserValue {
+    /// A decimal's text; `None` for other types, and for bytes that are none.
+    pub fn decimal_text(&self) -> Option<String> {
+        let [precision, scale, bytes @ ..] = self.bytes.as_slice() else { return None };
+        let is_decimal = self.result_type == DECIMAL;
+        let decimal = DecimalRef::checked(bytes, *precision, *scale).ok().filter(|_| is_decimal)?;
+        decimal.text(&mut DecimalBuffer::default()).ok().map(str::to_owned)
+    }
 }
 
 impl fmt::Debug for SessionValue {

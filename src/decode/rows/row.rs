@@ -476,8 +476,9 @@ impl<'r> Image<'r> {
         }
     }
 
+    /// Adds a value's place to an error of reading on in it, such as a DECIMAL's digits or a document.
     #[cold]
-    fn locate(&self, error: Error, index: usize) -> Error {
+    pub fn locate(&self, error: Error, index: usize) -> Error {
         let byte = match self.slots.get(index) {
             Some(Slot::Logged(start, _) | Slot::Diff(start, _)) => Some(u64::from(*start)),
             _ => None,

@@ -94,6 +94,12 @@ impl WireColumn {
             declared_fraction: None,
         }
     }
+
+    /// Of CHAR and BINARY the length in bytes; `None` for other types. A BINARY value comes without its trailing zero
+    /// bytes, and is as long as this where it is selected.
+    pub fn fixed_length(&self) -> Option<u16> {
+        (self.type_code == value::STRING).then(|| value::text::fixed_length(self.metadata))
+    }
 }
 
 /// What the table's definition says of columns that the log does not describe fully: digits by column index.

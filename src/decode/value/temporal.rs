@@ -517,6 +517,18 @@ mod tests {
     }
 
     #[test]
+    fn timestamps_are_in_utc_and_zero_is_the_zero_date() {
+        let text = |seconds: u32, part: &[u8], fraction| {
+            let bytes = [&seconds.to_be_bytes(), part].concat();
+            let format = TemporalFormat::new(TemporalKind::Timestamp, Packing::Modern, fraction);
+            TemporalRef::new(&bytes, format).parts().unwrap().date_time().to_string()
+        };
+        assert_eq!(text(0, &[0, 0], 3), "0000-00-00 00:00:00.000");
+        assert_eq!(text(0, &[10], 1), "1970-01-01 00:00:00.1");
+        assert_eq!(text(u32::MAX, &[], 0), "2106-02-07 06:28:15");
+    }
+
+    #[test]
     fn years() {
         let read = |byte| year(&mut Cursor::new(&[byte])).unwrap();
         assert_eq!([0, 1, 255].map(read), [0, 1901, 2155]);

@@ -27,5 +27,5 @@ pub(super) fn failed(error: std::io::Error, at: &Coordinates) -> Error {
         IoErrorKind::IsADirectory => "expected a log file, found a folder",
         _ => "the log file cannot be read",
     };
-    located(ErrorKind::Io, message, at).with_source(error)
+    located(ErrorKind::Io, message, at).with_source(error).with_advice("check the path, and who may read it")
 }

@@ -52,12 +52,14 @@ pub(super) fn expect_magic(found: &[u8], at: &Coordinates) -> Result<()> {
 pub(super) struct Header {
     pub(super) kind: u8,
     pub(super) size: usize,
+    /// The low bits of the offset where the event ends; 0 where MariaDB does not say.
+    end: u32,
     flags: u16,
 }
 
 impl Header {
     pub(super) fn read(bytes: &[u8; HEADER_LENGTH], at: &Coordinates) -> Result<Header> {
-        let [_, _, _, _, kind, _, _, _, _, a, b, c, d, _, _, _, _, low, high] = *bytes;
+        let [_, _, _, _, kind, _, _, _, _, a, b, c, d, e, f, g, h, low, high] = *bytes;
         let size = u32::from_le_bytes([a, b, c, d]);
         let size = usize::try_from(size).ok().filter(|size| (HEADER_LENGTH..=MAX_EVENT_LENGTH).contains(size));
         let size = size.ok_or_else(|| {
@@ -70,7 +72,8 @@ impl Header {
             return Err(encrypted("the log file is encrypted from here on", at)
                 .at(|place| place.event = Some("START_ENCRYPTION".into())));
         }
-        Ok(Header { kind, size, flags: u16::from_le_bytes([low, high]) })
+        let (end, flags) = (u32::from_le_bytes([e, f, g, h]), u16::from_le_bytes([low, high]));
+        Ok(Header { kind, size, end, flags })
     }
 
     /// Of a file's first event: whether it begins a log that can be read.
@@ -84,17 +87,23 @@ impl Header {
         }
     }
 
+    /// Whether the event's length and its end agree, of an event that starts at `at`.
+    pub(super) fn fits(self, at: &Coordinates) -> bool {
+        let end = u64::try_from(self.size).unwrap_or(u64::MAX).saturating_add(at.offset);
+        self.end == 0 || u64::from(self.end) == end & u64::from(u32::MAX)
+    }
+
     /// Of a format description: whether the file was not closed.
     pub(super) fn is_in_use(self) -> bool {
         self.flags & IN_USE != 0
     }
 }
 
-/// Whether events end with a checksum, as the format description says.
+/// What a format description says: the server, and whether events end with a checksum.
 ///
 /// Layout: MySQL source, `libs/mysql/binlog/event/control_events.h`, `Format_description_event`. MySQL since 5.6.1 and
 /// MariaDB since 5.3.0 end it with the algorithm and a checksum.
-pub(super) fn has_checksums(event: &[u8], at: &Coordinates) -> Result<bool> {
+pub(super) fn read_description(event: &[u8], at: &Coordinates) -> Result<(ServerVersion, bool)> {
     let Some((_, [a, b, body @ ..])) = event.split_at_checked(HEADER_LENGTH) else {
         return Err(corrupt("the format description is too short", at));
     };
@@ -109,7 +118,7 @@ pub(super) fn has_checksums(event: &[u8], at: &Coordinates) -> Result<bool> {
     let version = String::from_utf8_lossy(version).parse::<ServerVersion>();
     let version = version.map_err(|()| corrupt("expected the server's version", at))?;
     let is_told = version.is_at_least(Flavor::MySql, (5, 6, 1)) || version.is_at_least(Flavor::MariaDb, (5, 3, 0));
-    Ok(is_told && matches!(body, [.., 1, _, _, _, _]))
+    Ok((version, is_told && matches!(body, [.., 1, _, _, _, _])))
 }
 
 /// The file that a ROTATE names.

@@ -8,7 +8,7 @@ use super::chunks::Chunks;
 use super::fault::{corrupt, failed};
 use super::format::{self, HEADER_LENGTH, Header, MAGIC_LENGTH, ROTATE, STOP};
 use crate::error::{Error, Result};
-use crate::model::{Coordinates, Frame};
+use crate::model::{Coordinates, Frame, ServerVersion};
 
 /// The frames of one file, in order; then [`FileSource::end`] tells how the file ends.
 #[derive(Debug)]
@@ -16,6 +16,7 @@ pub struct FileSource<R = File> {
     chunks: Chunks<R>,
     at: Coordinates,
     is_in_use: bool,
+    server: Option<ServerVersion>,
     pub(super) has_checksums: bool,
     /// How the file ends if the last event was its last.
     so_far: End,
@@ -51,6 +52,7 @@ impl<R: Read> FileSource<R> {
             chunks,
             at,
             is_in_use: false,
+            server: None,
             has_checksums: false,
             so_far: End::Open,
             end: None,
@@ -66,6 +68,17 @@ impl<R: Read> FileSource<R> {
     /// How the file ends; `None` before the iteration has come there, and after an error.
     pub fn end(&self) -> Option<&End> {
         self.end.as_ref()
+    }
+
+    /// The server that wrote the file, as its format description says; `None` before the first frame.
+    pub fn server(&self) -> Option<ServerVersion> {
+        self.server
+    }
+
+    /// Whether the file says that it was not closed: the server still writes to it, or crashed. `false` before the first
+    /// frame.
+    pub fn is_in_use(&self) -> bool {
+        self.is_in_use
     }
 
     fn read(&mut self) -> Result<Option<Frame>> {
@@ -88,10 +101,14 @@ impl<R: Read> FileSource<R> {
         }
         let event = self.chunks.take(header.size).map_err(|error| failed(error, &self.at))?;
         if event.len() < header.size {
+            if !header.fits(&self.at) {
+                return Err(self.not_that_long(header.size, event.len()));
+            }
             return self.cut(header.size, event.len());
         }
         if is_first {
-            self.has_checksums = format::has_checksums(&event, &self.at)?;
+            let (server, has_checksums) = format::read_description(&event, &self.at)?;
+            (self.server, self.has_checksums) = (Some(server), has_checksums);
         }
         self.so_far = match header.kind {
             ROTATE => End::Clean { next: Some(format::next_file(&event, self.has_checksums)) },
@@ -109,6 +126,14 @@ impl<R: Read> FileSource<R> {
         }
         self.end = Some(End::Unfinished { offset: self.at.offset, bytes: length(found) });
         Ok(None)
+    }
+
+    /// A length that is wrong would otherwise look like the end of a file that is written now.
+    fn not_that_long(&self, expected: usize, found: usize) -> Error {
+        let message = format!(
+            "the file ends inside an event whose length and end do not agree: expected {expected} bytes, found {found} bytes"
+        );
+        corrupt(message, &self.at).with_advice("take the file again from the server: it is damaged")
     }
 
     fn cut_though_closed(&self, expected: usize, found: usize) -> Error {

@@ -6,7 +6,7 @@ use super::format::artificial_rotate;
 use super::one::file_name;
 use super::{End, FileSource};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Coordinates, Frame};
+use crate::model::{Coordinates, Frame, ServerVersion};
 
 /// The frames of several files of one server's log, in the order of the files' numbers.
 ///
@@ -42,6 +42,16 @@ impl FileSeries {
     /// [`End::Unfinished`] was never committed: servers drop it when they start again.
     pub fn ends(&self) -> &[(String, End)] {
         &self.ends
+    }
+
+    /// The server that wrote the file that is read now, as [`FileSource::server`].
+    pub fn server(&self) -> Option<ServerVersion> {
+        self.current.server()
+    }
+
+    /// Whether the file that is read now was not closed, as [`FileSource::is_in_use`].
+    pub fn is_in_use(&self) -> bool {
+        self.current.is_in_use()
     }
 
     fn read(&mut self) -> Option<Result<Frame>> {
