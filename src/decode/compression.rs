@@ -54,9 +54,9 @@ impl Unzip {
         Ok(self.buffer.split().freeze())
     }
 
-    /// A value of a COMPRESSED column, unfolded behind what is in `out` (MariaDB source, `sql/field_comp.cc`): a byte
-    /// `algorithm << 4 | zlib header << 3 | length of the length`, then as above; algorithm 0 is the plain bytes, 8 is
-    /// zlib.
+    /// A value of a COMPRESSED column, unfolded behind what is in `out` (MariaDB source, `sql/field_comp.cc`,
+    /// `compress_zlib`): a byte `algorithm << 4 | is raw << 3 | length of the length`, then as above, but a raw stream has
+    /// no zlib header; algorithm 0 is the plain bytes, 8 is zlib.
     pub(super) fn unfold_column(&mut self, value: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let mut cursor = Cursor::new(value);
         if cursor.is_empty() {
@@ -70,7 +70,7 @@ impl Unzip {
             }
             8 => {
                 let length = read_length(&mut cursor, head & 0x7)?;
-                let has_header = head & 0x8 != 0;
+                let has_header = head & 0x8 == 0;
                 let inflater = if has_header { &mut self.wrapped } else { &mut self.raw };
                 let inflater = inflater.get_or_insert_with(|| Box::new(Decompress::new(has_header)));
                 inflate(inflater, has_header, cursor.rest(), length, out)
@@ -202,12 +202,12 @@ mod tests {
         let mut out = b"front ".to_vec();
         unzip.unfold_column(b"\0plain ", &mut out).unwrap();
         unzip.unfold_column(b"", &mut out).unwrap();
-        let mut raw = vec![0x81, 4];
+        let mut raw = vec![0x89, 4];
         let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(b"raw ").unwrap();
         raw.extend(encoder.finish().unwrap());
         unzip.unfold_column(&raw, &mut out).unwrap();
-        let mut wrapped = vec![0x89, 7];
+        let mut wrapped = vec![0x81, 7];
         let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(b"wrapped").unwrap();
         wrapped.extend(encoder.finish().unwrap());
