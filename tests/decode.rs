@@ -2,98 +2,42 @@
 
 use bluegreen::ErrorKind;
 use bluegreen::decode::{Assembled, Assembler, Change, DecoderOptions, RowBuffer};
-use bluegreen::model::{Coordinates, Flavor, Frame, Value};
+use bluegreen::model::{Coordinates, Value};
+use bluegreen::testkit::{Cell, Checksum, ColumnSpec, Event, LogWriter, Query, Release, Rows, TableMap, flag, kind};
 use proptest::prelude::*;
 
-const FORMAT_DESCRIPTION: u8 = 15;
-const ROTATE: u8 = 4;
-const QUERY: u8 = 2;
-const XID: u8 = 16;
-const ARTIFICIAL: u16 = 0x20;
-const IGNORABLE: u16 = 0x80;
-
-/// Writes a log's events one behind the other, without checksums.
+/// A log that is decoded as it is written, without checksums.
 struct Log {
+    writer: LogWriter,
     assembler: Assembler,
-    at: u64,
-}
-
-fn event(kind: u8, flags: u16, log_position: u32, body: &[u8]) -> Frame {
-    let size = 19 + body.len() as u32;
-    let mut out = 7_u32.to_le_bytes().to_vec();
-    out.push(kind);
-    out.extend(1_u32.to_le_bytes());
-    out.extend(size.to_le_bytes());
-    out.extend(log_position.to_le_bytes());
-    out.extend(flags.to_le_bytes());
-    out.extend(body);
-    Frame::new(out.into())
-}
-
-fn format_description(version: &str) -> Vec<u8> {
-    let mut body = 4_u16.to_le_bytes().to_vec();
-    body.extend(version.bytes().chain(std::iter::repeat(0)).take(50));
-    body.extend([0; 4]);
-    body.push(19);
-    let mut lengths = [0_u8; 172];
-    for (kind, length) in [(2, 13), (4, 8), (19, 8), (30, 10), (31, 10), (32, 10), (23, 8), (24, 8), (25, 8), (162, 19)]
-    {
-        lengths[kind - 1] = length;
-    }
-    for (kind, length) in [(165, 13), (166, 8), (167, 8), (168, 8), (169, 10), (170, 10), (171, 10)] {
-        lengths[kind - 1] = length;
-    }
-    body.extend(lengths);
-    body.extend([0; 5]);
-    body
 }
 
 impl Log {
-    fn new(flavor: Flavor) -> Log {
-        let assembler = Assembler::new(DecoderOptions::new(flavor, Coordinates::new("bin.000001", 4)));
-        let mut log = Log { assembler, at: 4 };
-        let version = match flavor {
-            Flavor::MySql => "8.4.0",
-            Flavor::MariaDb => "10.11.1-MariaDB",
-        };
-        let assembled = log.push(FORMAT_DESCRIPTION, &format_description(version)).unwrap();
+    fn new(release: Release) -> Log {
+        let assembler = Assembler::new(DecoderOptions::new(release.flavor(), Coordinates::new("bin.000001", 4)));
+        let mut log = Log { writer: LogWriter::with_checksum(release, Checksum::None), assembler };
+        let assembled = log.assembler.push(log.writer.frames()[0].clone()).unwrap();
         assert!(matches!(assembled, Some(Assembled::Advanced(_))));
         log
     }
 
-    fn push(&mut self, kind: u8, body: &[u8]) -> bluegreen::Result<Option<Assembled>> {
-        self.push_flagged(kind, 0, body)
-    }
-
-    fn push_flagged(&mut self, kind: u8, flags: u16, body: &[u8]) -> bluegreen::Result<Option<Assembled>> {
-        self.at += 19 + body.len() as u64;
-        self.assembler.push(event(kind, flags, self.at as u32, body))
+    fn push(&mut self, event: impl Into<Event>) -> bluegreen::Result<Option<Assembled>> {
+        self.writer.write(event);
+        self.assembler.push(self.writer.frames().last().unwrap().clone())
     }
 
     fn query(&mut self, sql: &str) -> bluegreen::Result<Option<Assembled>> {
-        self.push(QUERY, &query(sql))
+        self.push(Query::new("s", sql))
     }
 
-    fn open_table(&mut self) {
-        let mut body = vec![9, 0, 0, 0, 0, 0, 1, 0];
-        body.extend(b"\x01s\0\x01t\0\x01\x03\x00\x00");
-        assert!(self.push(19, &body).unwrap().is_none());
-    }
-
-    fn insert(&mut self, number: i32) {
-        let mut body = vec![9, 0, 0, 0, 0, 0, 1, 0, 2, 0, 1, 0xff, 0];
-        body.extend(number.to_le_bytes());
-        self.open_table();
-        assert!(self.push(30, &body).unwrap().is_none());
+    fn insert(&mut self, number: i64) {
+        assert!(self.push(table().event()).unwrap().is_none());
+        assert!(self.push(Rows::insert(&table()).row(&[Cell::Int(number)])).unwrap().is_none());
     }
 }
 
-fn query(sql: &str) -> Vec<u8> {
-    let mut body = vec![0; 8];
-    body.extend([1, 0, 0, 0, 0]);
-    body.extend(b"s\0");
-    body.extend(sql.bytes());
-    body
+fn table() -> TableMap {
+    TableMap::new(9, "s", "t", vec![ColumnSpec::int()])
 }
 
 fn numbers(assembled: Option<Assembled>) -> Vec<i64> {
@@ -113,9 +57,21 @@ fn numbers(assembled: Option<Assembled>) -> Vec<i64> {
     numbers
 }
 
+/// Reads every value up to the first row that is none.
+fn read_all(change: &Change) {
+    let Change::Rows(change) = change else { return };
+    let mut buffer = RowBuffer::new();
+    let mut rows = change.rows(&mut buffer);
+    while let Ok(Some(row)) = rows.next() {
+        for image in row.before.iter().chain(&row.after) {
+            let _ = image.to_values();
+        }
+    }
+}
+
 #[test]
 fn savepoints_are_honoured() {
-    let mut log = Log::new(Flavor::MySql);
+    let mut log = Log::new(Release::MySql80);
     log.query("BEGIN").unwrap();
     log.insert(1);
     log.query("SAVEPOINT `a`").unwrap();
@@ -129,7 +85,7 @@ fn savepoints_are_honoured() {
     log.query("ROLLBACK TO `a`").unwrap();
     log.insert(6);
     assert!(log.assembler.is_in_transaction());
-    assert_eq!(numbers(log.push(XID, &[0; 8]).unwrap()), [1, 2, 4, 6]);
+    assert_eq!(numbers(log.push(Event::xid(7)).unwrap()), [1, 2, 4, 6]);
     assert!(!log.assembler.is_in_transaction());
     log.query("BEGIN").unwrap();
     assert_eq!(log.query("ROLLBACK TO a").unwrap_err().kind(), ErrorKind::Corrupt);
@@ -137,7 +93,7 @@ fn savepoints_are_honoured() {
 
 #[test]
 fn rolled_back_groups() {
-    let mut log = Log::new(Flavor::MySql);
+    let mut log = Log::new(Release::MySql80);
     log.query("BEGIN").unwrap();
     assert!(numbers(log.query("ROLLBACK").unwrap()).is_empty());
     log.query("BEGIN").unwrap();
@@ -147,22 +103,22 @@ fn rolled_back_groups() {
 
 #[test]
 fn a_stream_is_fused_after_an_error_and_stays_where_it_was() {
-    let mut log = Log::new(Flavor::MySql);
+    let mut log = Log::new(Release::MySql80);
     let before = log.assembler.coordinates().clone();
-    assert_eq!(log.push(99, &[]).unwrap_err().kind(), ErrorKind::Unsupported);
+    assert_eq!(log.push(Event::raw(99, 0, [])).unwrap_err().kind(), ErrorKind::Unsupported);
     assert_eq!(log.query("BEGIN").unwrap_err().kind(), ErrorKind::Unsupported);
     assert_eq!(log.assembler.coordinates(), &before);
 }
 
 #[test]
 fn unknown_events_pass_only_with_the_servers_leave() {
-    let mut log = Log::new(Flavor::MySql);
-    assert!(log.push_flagged(99, IGNORABLE, b"x").unwrap().is_none());
+    let mut log = Log::new(Release::MySql80);
+    assert!(log.push(Event::raw(99, flag::IGNORABLE, b"x")).unwrap().is_none());
     for (kind, remedy) in [(5, "binlog_format=ROW"), (17, "binlog_format=ROW"), (26, "create")] {
-        let mut log = Log::new(Flavor::MySql);
+        let mut log = Log::new(Release::MySql80);
         log.query("BEGIN").unwrap();
         let before = log.assembler.coordinates().clone();
-        let error = log.push_flagged(kind, IGNORABLE, &[1; 9]).unwrap_err();
+        let error = log.push(Event::raw(kind, flag::IGNORABLE, [1; 9])).unwrap_err();
         assert!(error.advice().unwrap().contains(remedy), "{error}");
         assert_eq!(error.place().unwrap().coordinates, Some(before), "{error}");
     }
@@ -170,71 +126,73 @@ fn unknown_events_pass_only_with_the_servers_leave() {
 
 #[test]
 fn a_live_dump_starts_inside_of_a_file_and_moves_to_the_next() {
-    let options = DecoderOptions::new(Flavor::MySql, Coordinates::new("", 4));
-    let mut assembler = Assembler::new(options).with_max_kept_bytes(980);
-    let rotate = |file: &str, offset: u64| [&offset.to_le_bytes()[..], file.as_bytes()].concat();
-    assert!(assembler.push(event(ROTATE, ARTIFICIAL, 0, &rotate("bin.000007", 5_000_000_000))).unwrap().is_none());
-    assert!(assembler.push(event(FORMAT_DESCRIPTION, 0, 0, &format_description("8.4.0"))).unwrap().is_none());
-    assert_eq!(assembler.coordinates(), &Coordinates::new("bin.000007", 5_000_000_000));
+    const START: u64 = 5_000_000_000;
+    const RELEASE: Release = Release::MySql80;
+    let mut assembler =
+        Assembler::new(DecoderOptions::new(RELEASE.flavor(), Coordinates::new("", 4))).with_max_kept_bytes(980);
+    let mut log = LogWriter::with_checksum(RELEASE, Checksum::None);
+    let push = |assembler: &mut Assembler, log: &mut LogWriter, event: Event| {
+        log.write(event);
+        assembler.push(log.frames().last().unwrap().clone())
+    };
+    let head = Event::format_description(RELEASE, Checksum::None).with_log_position(0).streamed_only();
+    assert!(push(&mut assembler, &mut log, Event::artificial_rotate("bin.000007", START)).unwrap().is_none());
+    assert!(push(&mut assembler, &mut log, head).unwrap().is_none());
+    assert_eq!(assembler.coordinates(), &Coordinates::new("bin.000007", START));
 
     // The header has the low 32 bits only.
-    let ddl = query("DROP TABLE t");
-    let end = 5_000_000_000 + 19 + ddl.len() as u64;
-    let Some(Assembled::Transaction(transaction)) = assembler.push(event(QUERY, 0, end as u32, &ddl)).unwrap() else {
+    let ddl = || Event::from(Query::new("s", "DROP TABLE t"));
+    log.skip_to(START);
+    let Some(Assembled::Transaction(transaction)) = push(&mut assembler, &mut log, ddl()).unwrap() else {
         panic!("expected a transaction")
     };
-    assert_eq!((transaction.start.offset, transaction.end.offset), (5_000_000_000, end));
+    assert_eq!((transaction.start.offset, transaction.end.offset), (START, log.position()));
 
     // Passed transactions leave a gap, and a heartbeat says how far.
-    let heartbeat = assembler.push(event(27, 0, (end + 500) as u32, b"bin.000007")).unwrap();
-    assert!(matches!(heartbeat, Some(Assembled::Heartbeat(at)) if at.offset == end + 500));
-    let Some(Assembled::Transaction(transaction)) =
-        assembler.push(event(QUERY, 0, (end + 1_000) as u32, &ddl)).unwrap()
-    else {
+    let passed = log.position() + 500;
+    let heartbeat = push(&mut assembler, &mut log, Event::heartbeat("bin.000007", passed as u32)).unwrap();
+    assert!(matches!(heartbeat, Some(Assembled::Heartbeat(at)) if at.offset == passed));
+    log.skip_to(passed + 500);
+    let Some(Assembled::Transaction(transaction)) = push(&mut assembler, &mut log, ddl()).unwrap() else {
         panic!("expected a transaction")
     };
-    assert_eq!(transaction.end.offset, end + 1_000);
+    assert_eq!((transaction.start.offset, transaction.end.offset), (passed + 500, log.position()));
 
-    let body = rotate("bin.000008", 4);
-    let real = assembler.push(event(ROTATE, 0, (end + 1_000 + 19 + body.len() as u64) as u32, &body)).unwrap();
+    let real = push(&mut assembler, &mut log, Event::rotate("bin.000008", 4)).unwrap();
     assert!(matches!(real, Some(Assembled::Advanced(at)) if at == Coordinates::new("bin.000008", 4)));
-    assert!(assembler.push(event(ROTATE, ARTIFICIAL, 0, &body)).unwrap().is_none());
-    let description = format_description("8.4.0");
-    let size = description.len() as u32 + 19;
-    let advanced = assembler.push(event(FORMAT_DESCRIPTION, 0, 4 + size, &description)).unwrap();
-    assert!(matches!(advanced, Some(Assembled::Advanced(at)) if at.offset == u64::from(size) + 4));
+    assert!(push(&mut assembler, &mut log, Event::artificial_rotate("bin.000008", 4)).unwrap().is_none());
+    let mut log = LogWriter::with_checksum(RELEASE, Checksum::None);
+    let advanced = assembler.push(log.frames()[0].clone()).unwrap();
+    assert!(matches!(advanced, Some(Assembled::Advanced(at)) if at.offset == log.position()));
 
     // A server that crashed left no ROTATE of its own.
-    let moved = assembler.push(event(ROTATE, ARTIFICIAL, 0, &rotate("bin.000009", 4))).unwrap();
+    let moved = push(&mut assembler, &mut log, Event::artificial_rotate("bin.000009", 4)).unwrap();
     assert!(matches!(moved, Some(Assembled::Advanced(at)) if at == Coordinates::new("bin.000009", 4)));
-    assert_eq!(
-        assembler.push(event(FORMAT_DESCRIPTION, 0, 4 + size, &description)).unwrap().is_some(),
-        !assembler.is_in_transaction()
-    );
-    let begin = query("BEGIN");
-    let at = u64::from(size) + 4 + 19 + begin.len() as u64;
-    assembler.push(event(QUERY, 0, at as u32, &begin)).unwrap();
-    let long = query(&"x".repeat(990));
-    let error = assembler.push(event(QUERY, 0, (at + 19 + long.len() as u64) as u32, &long)).unwrap_err();
+    let mut log = LogWriter::with_checksum(RELEASE, Checksum::None);
+    assert!(assembler.push(log.frames()[0].clone()).unwrap().is_some());
+    assert!(!assembler.is_in_transaction());
+    push(&mut assembler, &mut log, Query::begin().into()).unwrap();
+    let long = Query::new("s", "x".repeat(990));
+    let error = push(&mut assembler, &mut log, long.into()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit);
 }
 
 #[test]
 fn a_lost_frame_inside_of_a_transaction_is_found() {
-    let mut log = Log::new(Flavor::MySql);
+    let mut log = Log::new(Release::MySql80);
     log.query("BEGIN").unwrap();
     log.insert(1);
-    log.at += 40;
-    assert_eq!(log.push(XID, &[0; 8]).unwrap_err().kind(), ErrorKind::Corrupt);
+    log.writer.skip_to(log.writer.position() + 40);
+    assert_eq!(log.push(Event::xid(7)).unwrap_err().kind(), ErrorKind::Corrupt);
 }
 
 #[test]
 fn rows_need_their_table_map() {
-    let mut log = Log::new(Flavor::MySql);
+    let mut log = Log::new(Release::MySql80);
     log.query("BEGIN").unwrap();
     log.insert(1);
     // The insert ended its statement, and the map with it.
-    let error = log.push(30, &[9, 0, 0, 0, 0, 0, 1, 0, 2, 0, 1, 0xff, 0, 1, 0, 0, 0]).unwrap_err();
+    let error = log.push(Rows::insert(&table()).row(&[Cell::Int(1)])).unwrap_err();
     assert_eq!(error.message(), "no table map is open for table id 9");
 }
 
@@ -243,15 +201,18 @@ proptest! {
 
     #[test]
     fn any_body_of_any_event(
-        kind: u8, flags in prop::sample::select(vec![0_u16, IGNORABLE, ARTIFICIAL]), is_maria: bool, is_begun: bool,
+        number: u8,
+        flags in prop::sample::select(vec![0_u16, flag::IGNORABLE, flag::ARTIFICIAL]),
+        release in prop::sample::select(Release::ALL.to_vec()),
+        is_begun: bool,
         body in prop::collection::vec(any::<u8>(), 0..200),
     ) {
-        let mut log = Log::new(if is_maria { Flavor::MariaDb } else { Flavor::MySql });
+        let mut log = Log::new(release);
         if is_begun {
-            log.query("BEGIN").unwrap();
-            log.open_table();
+            log.push(Query::begin()).unwrap();
+            log.push(table().event()).unwrap();
         }
-        let _ = log.push_flagged(kind, flags, &body);
+        let _ = log.push(Event::raw(number, flags, body));
     }
 
     #[test]
@@ -261,11 +222,11 @@ proptest! {
         metadata in prop::collection::vec(any::<u8>(), 0..30),
         optional in prop::collection::vec(any::<u8>(), 0..20),
         images in prop::collection::vec(any::<u8>(), 0..200),
-        is_maria: bool,
-        kind in 30..=32_u8,
+        release in prop::sample::select(vec![Release::MySql80, Release::MariaDb1011]),
+        number in 30..=32_u8,
     ) {
-        let mut log = Log::new(if is_maria { Flavor::MariaDb } else { Flavor::MySql });
-        log.query("BEGIN").unwrap();
+        let mut log = Log::new(release);
+        log.push(Query::begin()).unwrap();
         let widths = |code: u8| match code {
             4 | 5 | 17..=19 | 140 | 242 | 245 | 249..=252 | 255 => 1,
             15 | 16 | 141 | 246..=248 | 253 | 254 => 2,
@@ -280,10 +241,13 @@ proptest! {
         body.extend(metadata.iter().cycle().copied().chain(std::iter::repeat(2)).take(needed));
         body.extend(vec![0xff; types.len().div_ceil(8)]);
         body.extend(optional);
-        if log.push(19, &body).is_ok() {
+        if log.push(Event::raw(kind::TABLE_MAP, 0, body)).is_ok() {
             let mut body = vec![9, 0, 0, 0, 0, 0, 1, 0, 2, 0, types.len() as u8];
             body.extend(images);
-            let _ = log.push(kind, &body);
+            let _ = log.push(Event::raw(number, 0, body));
+            if let Ok(Some(Assembled::Transaction(transaction))) = log.push(Event::xid(7)) {
+                transaction.changes.iter().for_each(read_all);
+            }
         }
     }
 }

@@ -54,9 +54,9 @@ impl Unzip {
         Ok(self.buffer.split().freeze())
     }
 
-    /// A value of a COMPRESSED column, unfolded behind what is in `out` (MariaDB source, `sql/field_comp.cc`): a byte
-    /// `algorithm << 4 | no zlib header << 3 | length of the length`, then as above; algorithm 0 is the plain bytes, 8 is
-    /// zlib.
+    /// A value of a COMPRESSED column, unfolded behind what is in `out` (MariaDB source, `sql/field_comp.cc`,
+    /// `compress_zlib`): a byte `algorithm << 4 | is raw << 3 | length of the length`, then as above, but a raw stream has
+    /// no zlib header; algorithm 0 is the plain bytes, 8 is zlib.
     pub(super) fn unfold_column(&mut self, value: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let mut cursor = Cursor::new(value);
         if cursor.is_empty() {

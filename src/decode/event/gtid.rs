@@ -59,7 +59,11 @@ impl Clock {
         }
         clock.last_committed = cursor.u64().unwrap_or(0).cast_signed();
         clock.sequence_number = cursor.u64().unwrap_or(0).cast_signed();
-        let Ok(time) = cursor.uint_le(7) else { return clock };
+        // Asked before, as an error that nobody sees would be made for each transaction of 5.7.
+        if cursor.remaining() < 7 {
+            return clock;
+        }
+        let time = cursor.uint_le(7).unwrap_or(0);
         clock.committed_at_micros = time & !HAS_ORIGINAL_TIME;
         clock.original_committed_at_micros = match time & HAS_ORIGINAL_TIME {
             0 => clock.committed_at_micros,

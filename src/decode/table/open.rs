@@ -19,6 +19,9 @@ use crate::model::Flavor;
 /// Parsed maps that are kept; ids grow for ever on a source that alters its tables.
 const MAX_PARSED: usize = 4_096;
 
+/// A map and the bytes that it was parsed from.
+type Parsed = (Box<[u8]>, Arc<TableMap>);
+
 /// Table ids are counted up by the server: any spread will do.
 #[derive(Default)]
 struct IdHasher(u64);
@@ -44,7 +47,7 @@ impl Hasher for IdHasher {
 pub(in crate::decode) struct OpenTables {
     /// A statement has a few tables: no map is faster.
     open: Vec<(u64, Arc<TableMap>)>,
-    parsed: HashMap<u64, (Box<[u8]>, Arc<TableMap>), BuildHasherDefault<IdHasher>>,
+    parsed: HashMap<u64, Parsed, BuildHasherDefault<IdHasher>>,
 }
 
 impl OpenTables {

@@ -138,15 +138,13 @@ impl<'a> DecimalRef<'a> {
 }
 
 /// The digits of the numbers below 100.
-const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[b'0'; 2]; 100];
-    let mut number = 0;
-    while number < 100 {
-        pairs[number] = [b'0' + number as u8 / 10, b'0' + number as u8 % 10];
-        number += 1;
-    }
-    pairs
-};
+const PAIRS: [u8; 200] = *b"\
+    0001020304050607080910111213141516171819\
+    2021222324252627282930313233343536373839\
+    4041424344454647484950515253545556575859\
+    6061626364656667686970717273747576777879\
+    8081828384858687888990919293949596979899\
+";
 
 /// Where digits start in a buffer.
 const FRONT: usize = 2;
@@ -178,7 +176,8 @@ impl Writer<'_> {
         let places = self.bytes.get_mut(self.end..end).unwrap_or_default();
         let (odd, pairs) = places.split_at_mut_checked(places.len() % 2).unwrap_or_default();
         for pair in pairs.as_chunks_mut::<2>().0.iter_mut().rev() {
-            *pair = *PAIRS.get(usize::try_from(number % 100).unwrap_or(0)).unwrap_or(b"00");
+            let digits = usize::try_from(number % 100).ok().and_then(|number| PAIRS.as_chunks::<2>().0.get(number));
+            *pair = digits.copied().unwrap_or_default();
             number /= 100;
         }
         if let [place] = odd {
