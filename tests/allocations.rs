@@ -8,7 +8,7 @@ use allocation_counter::measure;
 use bluegreen::ErrorKind;
 use bluegreen::Result;
 use bluegreen::decode::json::{JsonNode, JsonRef};
-use bluegreen::decode::{Decoded, Decoder, DecoderOptions, RowBuffer, ValueRef};
+use bluegreen::decode::{DecimalBuffer, Decoded, Decoder, DecoderOptions, RowBuffer, ValueRef};
 use bluegreen::model::{Coordinates, Frame, TemporalParts};
 use bluegreen::source::file::FileSource;
 use bluegreen::testkit::{
@@ -43,7 +43,7 @@ fn visit(decoder: &mut Decoder, buffer: &mut RowBuffer, frame: Frame) -> Result<
 
 fn visit_value(value: ValueRef<'_>) -> Result<()> {
     match value {
-        ValueRef::Decimal(decimal) => assert!(!decimal.text()?.as_str().is_empty()),
+        ValueRef::Decimal(decimal) => assert!(!decimal.ascii(&mut DecimalBuffer::default())?.is_empty()),
         ValueRef::Json(document) => visit_json(document)?,
         _ => {}
     }

@@ -44,7 +44,7 @@ fn streamed(written: &Written) -> Vec<Transaction> {
                 Decoded::Statement(statement) => {
                     open.as_mut().unwrap().changes.push(Changed::Statement(statement.sql.to_vec()));
                 }
-                Decoded::RolledBack { kept } => open.as_mut().unwrap().changes.truncate(kept as usize),
+                Decoded::RolledBack { kept, .. } => open.as_mut().unwrap().changes.truncate(kept as usize),
                 Decoded::End(end) => {
                     let mut transaction = open.take().unwrap();
                     assert_eq!(&end.end, decoder.coordinates());
