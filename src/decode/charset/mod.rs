@@ -1,7 +1,7 @@
 //! CHAR, VARCHAR and TEXT as text, where somebody wants to read it.
 //!
 //! Values keep the bytes as the server stores them; nothing that is replicated passes through here. The log names each
-//! column's collation by number ([`WireColumn::collation`](crate::model::WireColumn::collation)), which gives the set,
+//! column's collation by number ([`WireColumn::collation`](crate::decode::WireColumn::collation)), which gives the set,
 //! and the set gives the text:
 //!
 //! ```
