@@ -153,12 +153,13 @@ proptest! {
         let mut decoder = Decoder::new(written.options.clone());
         for frame in &written.frames {
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-            unfolder.push(frame.clone()).unwrap();
-            while let Some(event) = unfolder.next().unwrap() {
+            let mut next = unfolder.push(frame.clone()).unwrap();
+            while let Some(event) = next {
                 ours.extend(apart.push_event(event).unwrap());
                 while let Some(decoded) = apart.next().unwrap() {
                     ours.push(decoded);
                 }
+                next = unfolder.next().unwrap();
             }
             decoder.push(frame.clone()).unwrap();
             while let Some(decoded) = decoder.next().unwrap() {

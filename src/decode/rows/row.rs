@@ -193,7 +193,9 @@ impl<'a> Rows<'a> {
         made.clear();
         let event = self.event;
         let count = layout.columns.len();
-        for index in 0..slots.len() {
+        // Behind a single image stand places of an earlier event.
+        let images = if self.change.kind == ChangeKind::Update { 2 } else { 1 };
+        for index in 0..count.saturating_mul(images) {
             let Some(column) = index.checked_rem(count).and_then(|column| layout.columns.get(column)) else { break };
             let start = made.len();
             match slots.get(index).copied() {
