@@ -179,10 +179,20 @@ mod tests {
         }
         assert!(process.ended().is_none());
         process.signal(Signal::Stop).unwrap();
+        // Both signals pending at once, the kernel acts on the one of the lower number first.
+        while !is_stopped(&process) {
+            sleep(POLL).await;
+        }
         process.signal(Signal::Terminate).unwrap();
         assert!(process.wait(Duration::from_millis(50)).await.is_none(), "a stopped process acts on no signal");
         process.signal(Signal::Continue).unwrap();
         assert!(process.wait(Duration::from_secs(10)).await.is_some());
         process.signal(Signal::Terminate).unwrap();
+    }
+
+    /// Whether the kernel has stopped the process: its state, behind the name in parentheses (proc(5), `stat`).
+    fn is_stopped(process: &Process) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", process.child().id())).unwrap();
+        stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
     }
 }
