@@ -15,7 +15,10 @@
 pub mod checkpoint;
 mod green;
 mod literal;
+mod script;
 mod statement;
 
 pub use checkpoint::{Checkpoint, Stream};
 pub(crate) use green::Applier;
+pub(crate) use script::Prepared;
+pub(crate) use statement::Dialect;
