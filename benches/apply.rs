@@ -1,13 +1,15 @@
 //! How much faster than the servers' own replication is a backlog applied?
 //!
 //! ```text
-//! cargo bench --bench apply                 # a backlog of 40,000 transactions a server
-//! cargo bench --bench apply -- --full       # 130,000: what 8 threads write in a minute on 2 cores
+//! cargo bench --bench apply                    # backlogs of 40,000 transactions
+//! cargo bench --bench apply -- --full          # 130,000: what 8 threads write in a minute on 2 cores
+//! cargo bench --bench apply -- MySQL uniform   # only what has these words in the first two columns
 //! ```
 //!
 //! Blue has 4 tables of 100,000 rows, and its data are copied to two greens while it is down. Then 8 clients write a
 //! backlog of transactions as sysbench's `oltp_write_only` makes them: two updates, and a delete and an insert of the
-//! same row, of rows by sysbench's default distribution. First the one green catches up by the server's replication with
+//! same row: of rows by sysbench's default distribution, in which three of four statements meet one row of a hundred, and
+//! of rows that are all as likely, where there is less to merge. First the one green catches up by the server's replication with
 //! 4 workers (MySQL: by write sets, commits in order; MariaDB: optimistic), then the other by [`Replication`]. All
 //! servers have `sync_binlog=1`, `innodb_flush_log_at_trx_commit=1` and their binary logs on. At the end the three are
 //! compared by checksum.
@@ -40,6 +42,32 @@ const FULL: Size = Size { rows: 100_000, transactions: 130_000 };
 const USUAL: Size = Size { rows: 100_000, transactions: 40_000 };
 const TINY: Size = Size { rows: 1_000, transactions: 200 };
 
+/// Which rows are changed.
+#[derive(Clone, Copy)]
+enum Distribution {
+    /// Sysbench's default: three of four from 1 % of the rows, the others around the middle.
+    Special,
+    Uniform,
+}
+
+impl Distribution {
+    fn name(self) -> &'static str {
+        match self {
+            Distribution::Special => "special",
+            Distribution::Uniform => "uniform",
+        }
+    }
+
+    fn row(self, random: &mut StdRng, rows: u32) -> u32 {
+        let hot = (rows / 100).max(1);
+        match self {
+            Distribution::Uniform => 1 + random.random_range(0..rows),
+            Distribution::Special if random.random_bool(0.75) => 1 + (rows - hot) / 2 + random.random_range(0..hot),
+            Distribution::Special => 1 + (0..12).map(|_| random.random_range(0..rows)).sum::<u32>() / 12,
+        }
+    }
+}
+
 /// What catching up took.
 struct Run {
     took: Duration,
@@ -60,16 +88,22 @@ async fn main() {
         (true, true) => FULL,
         (true, false) => USUAL,
     };
+    let words: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     println!(
-        "| server | catches up by | s | transactions/s | row changes/s | ratio | green CPU s | engine CPU us/change | engine MiB |"
+        "| server | rows | catches up by | s | transactions/s | row changes/s | ratio | green CPU s | engine CPU us/change | engine MiB |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     for kind in [Kind::MySql97, Kind::MariaDb1011] {
-        Box::pin(compare(kind, size)).await;
+        for rows in [Distribution::Special, Distribution::Uniform] {
+            let name = format!("{} {}", kind.label(), rows.name());
+            if words.iter().all(|word| name.contains(word)) {
+                Box::pin(compare(kind, rows, size)).await;
+            }
+        }
     }
 }
 
-async fn compare(kind: Kind, size: Size) {
+async fn compare(kind: Kind, distribution: Distribution, size: Size) {
     let folder = tempfile::tempdir().unwrap();
     let [blue, native, green] = ["blue", "native", "green"].map(|name| folder.path().join(name));
     let mut blue_server = start(kind, &blue, 1).await;
@@ -82,23 +116,31 @@ async fn compare(kind: Kind, size: Size) {
     }
     blue_server.start().await.unwrap();
     let position = head(&blue_server).await;
-    write(&blue_server, size).await;
+    write(&blue_server, distribution, size).await;
 
     let native_server = start(kind, &native, 2).await;
     let native = catch_up_natively(&blue_server, &native_server, &position).await;
     let expected = checksum(&blue_server).await;
     assert_eq!(checksum(&native_server).await, expected, "the server's own replication differs");
     drop(native_server);
-    report(kind, "its own replication", size, &native, None, 1.0);
+    report(kind, distribution, "its own replication", size, &native, None, 1.0);
 
     let green_server = start(kind, &green, 3).await;
     let (run, engine) = catch_up(&blue_server, &green_server, &position).await;
     assert_eq!(checksum(&green_server).await, expected, "green differs");
     let ratio = native.took.as_secs_f64() / run.took.as_secs_f64();
-    report(kind, "bluegreen", size, &run, Some(&engine), ratio);
+    report(kind, distribution, "bluegreen", size, &run, Some(&engine), ratio);
 }
 
-fn report(kind: Kind, by: &str, size: Size, run: &Run, engine: Option<&Engine>, ratio: f64) {
+fn report(
+    kind: Kind,
+    distribution: Distribution,
+    by: &str,
+    size: Size,
+    run: &Run,
+    engine: Option<&Engine>,
+    ratio: f64,
+) {
     let seconds = run.took.as_secs_f64();
     // Two updates, a delete and an insert.
     let changes = (size.transactions * 4) as f64;
@@ -106,11 +148,12 @@ fn report(kind: Kind, by: &str, size: Size, run: &Run, engine: Option<&Engine>, 
         Some(engine) => {
             format!("{:.1} | {}", engine.cpu.as_secs_f64() * 1e6 / changes, engine.peak_kib / 1024)
         }
-        None => "| ".into(),
+        None => " | ".into(),
     };
     println!(
-        "| {} | {by} | {seconds:.2} | {:.0} | {:.0} | {ratio:.1} | {:.1} | {engine} |",
+        "| {} | {} | {by} | {seconds:.2} | {:.0} | {:.0} | {ratio:.1} | {:.1} | {engine} |",
         kind.label(),
+        distribution.name(),
         size.transactions as f64 / seconds,
         changes / seconds,
         run.green_cpu.as_secs_f64(),
@@ -131,7 +174,9 @@ async fn start(kind: Kind, folder: &Path, id: u32) -> Server {
         ],
     };
     let builder = Server::builder(kind).durable(true).data_dir(folder).options(workers);
-    builder.option(format!("--server-id={id}")).option("--max-binlog-size=1G").start().await.unwrap()
+    let builder = builder.option(format!("--server-id={id}")).option("--max-binlog-size=1G");
+    // All rows fit in memory.
+    builder.option("--innodb-buffer-pool-size=1G").start().await.unwrap()
 }
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -162,23 +207,14 @@ async fn fill(server: &Server, size: Size) {
         .await
         .unwrap();
         for start in (1..=size.rows).step_by(1_000) {
-            let row =
-                |id| format!("({id},{},'{}','{}')", row_id(&mut random, size.rows), c(&mut random), pad(&mut random));
+            let row = |id| {
+                format!("({id},{},'{}','{}')", random.random_range(0..size.rows), c(&mut random), pad(&mut random))
+            };
             let rows: Vec<String> = (start..start + 1_000).map(row).collect();
             conn.query_drop(format!("INSERT INTO sbtest.sbtest{table} VALUES {}", rows.join(","))).await.unwrap();
         }
     }
     conn.disconnect().await.unwrap();
-}
-
-/// A row by sysbench's distribution `special`: three of four from 1 % of the rows, the others around the middle.
-fn row_id(random: &mut StdRng, rows: u32) -> u32 {
-    let middle = (0..12).map(|_| random.random_range(0..rows)).sum::<u32>() / 12;
-    let hot = rows / 100;
-    match random.random_bool(0.75) {
-        true => 1 + (rows - hot) / 2 + random.random_range(0..hot.max(1)),
-        false => 1 + middle,
-    }
 }
 
 fn groups(random: &mut StdRng, count: usize) -> String {
@@ -194,14 +230,14 @@ fn pad(random: &mut StdRng) -> String {
 }
 
 /// Clients write the backlog.
-async fn write(server: &Server, size: Size) {
+async fn write(server: &Server, distribution: Distribution, size: Size) {
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
         let mut conn = connect(server).await;
         clients.spawn(async move {
             let mut random = StdRng::seed_from_u64(1 + client);
             for _ in 0..size.transactions / CLIENTS {
-                let script = transaction(&mut random, size.rows);
+                let script = transaction(&mut random, distribution, size.rows);
                 // A deadlock undid all of it.
                 while conn.query_drop(&script).await.is_err() {
                     conn.query_drop("ROLLBACK").await.unwrap();
@@ -215,10 +251,10 @@ async fn write(server: &Server, size: Size) {
     }
 }
 
-fn transaction(random: &mut StdRng, rows: u32) -> String {
-    let mut at = || (random.random_range(1..=TABLES), row_id(random, rows));
+fn transaction(random: &mut StdRng, distribution: Distribution, rows: u32) -> String {
+    let mut at = || (random.random_range(1..=TABLES), distribution.row(random, rows));
     let [(one, first), (two, second), (three, third)] = [at(), at(), at()];
-    let (k, long, text, filling) = (row_id(random, rows), c(random), c(random), pad(random));
+    let (k, long, text, filling) = (distribution.row(random, rows), c(random), c(random), pad(random));
     format!(
         "BEGIN; UPDATE sbtest.sbtest{one} SET k = k + 1 WHERE id = {first}; \
          UPDATE sbtest.sbtest{two} SET c = '{long}' WHERE id = {second}; \
