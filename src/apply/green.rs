@@ -136,6 +136,7 @@ impl Applier {
         let conflicts = match self.fast(&prepared.scripts, next).await? {
             Fast::Applied => 0,
             Fast::NeedsCare => {
+                tracing::info!("green does not answer as expected, the group is applied row by row");
                 self.abandon().await?;
                 self.careful(&prepared.group, next).await?
             }

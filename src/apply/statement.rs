@@ -2,7 +2,7 @@ use crate::decode::{Image, RowBuffer, ValueRef};
 use crate::error::{Error, Result};
 use crate::model::{ChangeKind, ColumnKind, Flavor};
 use crate::net::{Server, identifier, qualified};
-use crate::plan::{Group, Op, RowOp, RowPlace, TargetColumn, TargetTable};
+use crate::plan::{Group, Op, RowOp, TargetColumn, TargetTable};
 
 use super::literal::{self, Purpose};
 
@@ -41,11 +41,11 @@ impl Dialect {
 
 /// Bytes of a statement at which no further row is added to it.
 const STATEMENT_BYTES: usize = 256 << 10;
-/// Rows of a DELETE whose key is one column. MariaDB makes a subquery of longer lists.
-const LISTED_ROWS: usize = 500;
-/// Rows of a DELETE whose key is several columns: its condition is a chain of ORs, which both families turn into ranges,
-/// where MariaDB would not for a list of row constructors.
-const CHAINED_ROWS: usize = 200;
+/// Rows of a condition on a key of one column. MariaDB makes a subquery of lists of 1,000.
+const LISTED_ROWS: u64 = 500;
+/// Rows of a condition on a key of several columns: a chain of ORs, which both families turn into ranges, where MariaDB
+/// would not for a list of row constructors.
+const CHAINED_ROWS: u64 = 200;
 /// Bytes that an update leaves as they are at which it is cheaper to name what it changes.
 const UNCHANGED_BYTES: usize = 4 << 10;
 
@@ -103,7 +103,10 @@ impl<'g> Renderer<'g> {
             let row = self.group.after(place, &mut self.after)?;
             rows.open();
             list(&mut rows.sql, table, &row)?;
-            rows.close(&mut self.statements);
+            rows.close();
+            if rows.is_full() {
+                rows.finish(&mut self.statements);
+            }
         }
         rows.finish(&mut self.statements);
         Ok(())
@@ -112,65 +115,100 @@ impl<'g> Renderer<'g> {
     fn updates(&mut self, table: &TargetTable, run: &[Op]) -> Result<()> {
         // 2 is how the server counts a row that was there and is changed; 1 a new one, or one that is as it was.
         let mut rows = Rows::new(insert_head(table), upsert_tail(table, self.dialect), 2);
+        let mut guard = Keys::new(format!("UPDATE {} SET {} WHERE ", qualified(&table.name), no_change(table)?));
         for op in run {
             let RowOp::Update { before, after, keeps_key } = op.row else { continue };
-            let (before, after) = self.images(before, after)?;
-            // With one unique key nothing but the row itself can be hit; without, an upsert may change another row.
-            if run.len() > 1 && keeps_key && table.has_one_key && is_worth_an_upsert(table, &before, &after) {
+            let (before, after) =
+                (self.group.before(before, &mut self.before)?, self.group.after(after, &mut self.after)?);
+            let is_upsert = run.len() > 1
+                && keeps_key
+                && (table.has_one_key || table.has_primary_key && op.is_merged)
+                && is_worth_an_upsert(table, &before, &after);
+            if is_upsert {
                 rows.open();
                 list(&mut rows.sql, table, &after)?;
-                rows.close(&mut self.statements);
-            } else {
-                let statement = update(table, &before, &after)?;
+                rows.close();
+                // With one unique key nothing but the row itself can be hit. With several, a row that is not there may
+                // hit another, so the rows are asked for first.
+                if !table.has_one_key {
+                    guard.push(table, &before)?;
+                }
+            }
+            if !is_upsert || rows.is_full() || guard.is_full() {
+                guard.finish(&mut self.statements);
                 rows.finish(&mut self.statements);
-                self.statements.push(statement);
+            }
+            if !is_upsert {
+                self.statements.push(update(table, &before, &after)?);
             }
         }
+        guard.finish(&mut self.statements);
         rows.finish(&mut self.statements);
         Ok(())
     }
 
     fn deletes(&mut self, table: &TargetTable, run: &[Op]) -> Result<()> {
-        let Some(key) = &table.row_key else {
-            for op in run {
-                let RowOp::Delete(place) = op.row else { continue };
-                let row = self.group.before(place, &mut self.before)?;
+        let mut keys = Keys::new(format!("DELETE FROM {} WHERE ", qualified(&table.name)));
+        for op in run {
+            let RowOp::Delete(place) = op.row else { continue };
+            let row = self.group.before(place, &mut self.before)?;
+            if table.row_key.is_none() {
                 self.statements.push(delete_one(table, &row)?);
+                continue;
             }
-            return Ok(());
-        };
-        let one_column = match key.as_slice() {
-            [index] => table.columns.get(*index).map(|column| (*index, column)),
-            _ => None,
-        };
-        let chunk_rows = if one_column.is_some() { LISTED_ROWS } else { CHAINED_ROWS };
-        for chunk in run.chunks(chunk_rows) {
-            let mut sql = format!("DELETE FROM {} WHERE ", qualified(&table.name));
-            if let Some((_, column)) = one_column {
-                sql.extend([&identifier(&column.name), " IN ("]);
+            keys.push(table, &row)?;
+            if keys.is_full() {
+                keys.finish(&mut self.statements);
             }
-            for (number, op) in chunk.iter().enumerate() {
-                let RowOp::Delete(place) = op.row else { continue };
-                let row = self.group.before(place, &mut self.before)?;
-                match one_column {
-                    Some((index, column)) => {
-                        sql.push_str(if number == 0 { "" } else { "," });
-                        write_value(&mut sql, value_at(&row, index)?, column, Purpose::Compare)?;
-                    }
-                    None => {
-                        sql.push_str(if number == 0 { "(" } else { ") OR (" });
-                        key_condition(&mut sql, table, key, &row)?;
-                    }
-                }
-            }
-            sql.push(')');
-            self.statements.push(Statement { sql, expected: Some(chunk.len() as u64) });
         }
+        keys.finish(&mut self.statements);
+        Ok(())
+    }
+}
+
+/// A statement about rows of certain keys while it grows.
+struct Keys {
+    head: String,
+    sql: String,
+    count: u64,
+    is_list: bool,
+}
+
+impl Keys {
+    fn new(head: String) -> Keys {
+        Keys { head, sql: String::new(), count: 0, is_list: false }
+    }
+
+    fn push(&mut self, table: &TargetTable, row: &Image<'_>) -> Result<()> {
+        let Some(key) = &table.row_key else { return Err(Error::internal("a table without a row key")) };
+        if let [index] = key.as_slice()
+            && let Some(column) = table.columns.get(*index)
+        {
+            self.is_list = true;
+            match self.count {
+                0 => self.sql.extend([&self.head, &identifier(&column.name), " IN ("]),
+                _ => self.sql.push(','),
+            }
+            write_value(&mut self.sql, value_at(row, *index)?, column, Purpose::Compare)?;
+        } else {
+            self.sql.extend(if self.count == 0 { [&self.head, "("] } else { [") OR (", ""] });
+            key_condition(&mut self.sql, table, key, row)?;
+        }
+        self.count += 1;
         Ok(())
     }
 
-    fn images(&mut self, before: RowPlace, after: RowPlace) -> Result<(Image<'_>, Image<'_>)> {
-        Ok((self.group.before(before, &mut self.before)?, self.group.after(after, &mut self.after)?))
+    fn is_full(&self) -> bool {
+        let most = if self.is_list { LISTED_ROWS } else { CHAINED_ROWS };
+        self.count >= most || self.sql.len() >= STATEMENT_BYTES
+    }
+
+    fn finish(&mut self, statements: &mut Vec<Statement>) {
+        if self.count > 0 {
+            let mut sql = std::mem::take(&mut self.sql);
+            sql.push(')');
+            statements.push(Statement { sql, expected: Some(std::mem::take(&mut self.count)) });
+        }
     }
 }
 
@@ -195,11 +233,12 @@ impl Rows {
         self.count += 1;
     }
 
-    fn close(&mut self, statements: &mut Vec<Statement>) {
+    fn close(&mut self) {
         self.sql.push(')');
-        if self.sql.len() >= STATEMENT_BYTES {
-            self.finish(statements);
-        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.sql.len() >= STATEMENT_BYTES
     }
 
     fn finish(&mut self, statements: &mut Vec<Statement>) {
@@ -289,16 +328,21 @@ pub(super) fn update(table: &TargetTable, before: &Image<'_>, after: &Image<'_>)
     }
     if separator.is_empty() {
         // Nothing that can be set differs: the row must still be there, which a matched row proves.
-        let Some(column) = table.columns.iter().find(|column| !column.is_generated) else {
-            return Err(Error::internal("a table of generated columns only"));
-        };
-        let name = identifier(&column.name);
-        sql.push_str(&format!("{name}={name}"));
+        sql.push_str(&no_change(table)?);
     }
     sql.push_str(" WHERE ");
     condition(&mut sql, table, before)?;
     limit_keyless(&mut sql, table);
     Ok(Statement { sql, expected: Some(1) })
+}
+
+/// An assignment that changes nothing, so that only matched rows are counted.
+fn no_change(table: &TargetTable) -> Result<String> {
+    let Some(column) = table.columns.iter().find(|column| !column.is_generated) else {
+        return Err(Error::internal("a table of generated columns only"));
+    };
+    let name = identifier(&column.name);
+    Ok(format!("{name}={name}"))
 }
 
 /// Whether a column that stays as it was need not be set. A time might set itself (ON UPDATE CURRENT_TIMESTAMP); floats

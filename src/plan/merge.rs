@@ -185,7 +185,7 @@ impl Changes {
                 ChangeKind::Update => RowOp::Update { before: change.place, after: change.place, keeps_key },
                 ChangeKind::Delete => RowOp::Delete(change.place),
             };
-            Op { table: change.table.clone(), row, foreign_key_checks: change.foreign_key_checks }
+            Op { table: change.table.clone(), row, foreign_key_checks: change.foreign_key_checks, is_merged: false }
         };
         self.changes.iter().map(op).collect()
     }
@@ -227,7 +227,11 @@ impl Changes {
             RowOp::Insert(_) => 2,
         };
         ops.sort_unstable_by_key(|(key, op)| (rank(op), *key));
-        Some(ops.into_iter().map(|(_, row)| Op { table: table.clone(), row, foreign_key_checks: true }).collect())
+        Some(
+            ops.into_iter()
+                .map(|(_, row)| Op { table: table.clone(), row, foreign_key_checks: true, is_merged: true })
+                .collect(),
+        )
     }
 
     fn key(&self, range: &Range<usize>) -> &[u8] {

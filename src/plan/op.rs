@@ -36,6 +36,8 @@ pub struct Op {
     /// Whether green shall check and cascade foreign keys. Off where blue's session had them off, and for cascaded
     /// changes that the log carries itself.
     pub foreign_key_checks: bool,
+    /// Whether no other operation of the group is of the same row.
+    pub is_merged: bool,
 }
 
 /// What to do with a row.

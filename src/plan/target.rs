@@ -15,6 +15,8 @@ pub struct TargetTable {
     pub unique_keys: Vec<Vec<usize>>,
     /// Whether a row that comes can meet another row in its row key only.
     pub has_one_key: bool,
+    /// Whether the row key is the primary key, in which a row that comes meets others first.
+    pub has_primary_key: bool,
     /// Whether rows of equal keys are told by the keys' bytes.
     pub(super) has_comparable_key: bool,
     /// Whether changes of a row may be merged at all: the rules of `merge` that the definition decides.
@@ -49,6 +51,7 @@ pub struct TargetColumn {
 impl TargetTable {
     /// A table of a server of `flavor`. `is_related`: foreign keys connect it with tables, or with itself.
     pub fn new(table: Table, flavor: Flavor, is_related: bool) -> TargetTable {
+        let has_primary_key = table.row_key().is_some_and(|key| key.name == "PRIMARY");
         let row_key = table.row_key().map(|key| key.columns.clone());
         let columns: Vec<TargetColumn> =
             table.columns.into_iter().map(|column| TargetColumn::new(column, flavor)).collect();
@@ -66,6 +69,7 @@ impl TargetTable {
             row_key,
             unique_keys,
             has_one_key,
+            has_primary_key,
             has_comparable_key,
             is_mergeable,
             other_keys,
