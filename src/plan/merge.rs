@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::model::ChangeKind;
 
 /// The changes of one table, or of a family of tables, since the last group.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Changes {
     changes: Vec<Change>,
     /// The bytes of row keys.
@@ -42,7 +42,6 @@ pub(super) struct Changes {
     is_unknown: bool,
 }
 
-#[derive(Debug)]
 struct Change {
     table: Arc<TargetTable>,
     kind: ChangeKind,
@@ -236,6 +235,13 @@ impl Changes {
 
     fn key(&self, range: &Range<usize>) -> &[u8] {
         self.keys.get(range.clone()).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Changes {
+    /// Without the keys, which are row values.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Changes({})", self.changes.len())
     }
 }
 

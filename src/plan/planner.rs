@@ -546,6 +546,21 @@ mod tests {
         assert_eq!((group.ops.len(), group.position.coordinates.offset), (0, 200));
     }
 
+    #[test]
+    fn row_values_are_in_no_debug() {
+        let mut planner = planner();
+        let row = Record { id: "plughvalue".into(), u: None, n: 0 };
+        let at = Coordinates::new("bin.000001", 150);
+        let rows = RowsChange::full(wire("t"), ChangeKind::Insert, RowsFlags::default(), &row.bytes(), at);
+        planner.add(transaction(1, vec![Change::Rows(rows)])).unwrap();
+        let mut shown = format!("{planner:?} {planner:#?}");
+        let group = planner.take().unwrap();
+        shown.push_str(&format!("{group:?} {group:#?}"));
+        for secret in [row.id.clone(), format!("{:?}", row.id.as_bytes()).replace(['[', ']'], "")] {
+            assert!(!shown.contains(&secret));
+        }
+    }
+
     /// Foreign keys connect over any number of steps, in any order of the tables.
     #[test]
     fn families_are_joined_over_steps() {
