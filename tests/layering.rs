@@ -61,7 +61,7 @@ const MODULES: &[Module] = &[
         may_import: &["model", "error", "entropy", "net"],
         may_name: &["mysql_common", "tokio", "std::fs", "std::time::Instant"],
     },
-    Module { name: "apply", may_import: &["model", "error", "entropy", "net", "plan"], may_name: RUNTIME },
+    Module { name: "apply", may_import: &["model", "error", "entropy", "net", "decode", "plan"], may_name: RUNTIME },
     Module { name: "checks", may_import: &["model", "error", "net", "apply::checkpoint"], may_name: RUNTIME },
     Module {
         name: "watch",

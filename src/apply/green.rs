@@ -1,16 +1,16 @@
 use std::time::Duration;
 
 use super::checkpoint::{self, Checkpoint, Owner, Stream};
-use super::statement::{self, Statement, statements};
+use super::script::{Prepared, Script};
+use super::statement::{self, Dialect, Statement};
+use crate::decode::{Image, RowBuffer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Flavor, Value};
+use crate::model::Flavor;
 use crate::net::{Done, Server, ServerUrl, Session};
-use crate::plan::{Group, Op, RowOp};
+use crate::plan::{Group, Op, RowOp, TargetTable};
 
 /// How often a group is tried again after a deadlock or a lock wait timeout.
 const CONTENTION_TRIES: u32 = 20;
-/// Bytes of statements sent in one round trip.
-const SCRIPT_BYTES: usize = 1 << 20;
 
 /// What a commit did.
 #[derive(Debug, Clone)]
@@ -29,14 +29,7 @@ pub(crate) struct Applier {
     stream: Stream,
     owner: Owner,
     checkpoint: Checkpoint,
-    max_statement_bytes: u64,
-}
-
-/// Statements for one round trip, and how many rows each must match.
-#[derive(Default)]
-struct Script {
-    sql: String,
-    expected: Vec<Option<u64>>,
+    dialect: Dialect,
 }
 
 /// Why the fast way did not work: something that only the careful way can settle.
@@ -69,12 +62,17 @@ impl Applier {
                 .with_advice("build green with `create`, or say with `--from` where its data stands")
                 .at(|place| place.server = Some(url.address()))
         })?;
-        Ok(Applier { session, stream, owner, checkpoint, max_statement_bytes: green.max_allowed_packet })
+        Ok(Applier { session, stream, owner, checkpoint, dialect: Dialect::of(green) })
     }
 
     /// The last checkpoint that is durable on green.
     pub(crate) fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
+    }
+
+    /// How green wants its statements.
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// The applier's session, between groups.
@@ -98,7 +96,8 @@ impl Applier {
     /// # Errors
     /// `TakenOver` where another engine claimed the stream; `Divergence`; the server's refusals. After an error nothing
     /// of the group is on green, unless it is `Disconnected`: then the checkpoint must be read again.
-    pub(crate) async fn apply(&mut self, group: &Group) -> Result<Applied> {
+    pub(crate) async fn apply(&mut self, prepared: &Prepared) -> Result<Applied> {
+        let group = &prepared.group;
         let mut next = Checkpoint {
             source: self.checkpoint.source.clone(),
             position: group.position.clone(),
@@ -107,13 +106,12 @@ impl Applier {
                 micros => micros,
             },
             transactions: self.checkpoint.transactions + group.transactions,
-            row_changes: self.checkpoint.row_changes + group.ops.len() as u64,
+            row_changes: self.checkpoint.row_changes + group.row_changes,
             conflicts: self.checkpoint.conflicts,
         };
-        let statements = statements(&group.ops)?;
         let mut try_count = 0;
         let conflicts = loop {
-            match self.attempt(group, &statements, &next).await {
+            match self.attempt(prepared, &next).await {
                 Ok(conflicts) => break conflicts,
                 Err(error) if error.kind() == ErrorKind::Contention && try_count < CONTENTION_TRIES => {
                     try_count += 1;
@@ -134,12 +132,13 @@ impl Applier {
         Ok(Applied { checkpoint: self.checkpoint.clone(), conflicts })
     }
 
-    async fn attempt(&mut self, group: &Group, statements: &[Statement], next: &Checkpoint) -> Result<u64> {
-        let conflicts = match self.fast(statements, next).await? {
+    async fn attempt(&mut self, prepared: &Prepared, next: &Checkpoint) -> Result<u64> {
+        let conflicts = match self.fast(&prepared.scripts, next).await? {
             Fast::Applied => 0,
             Fast::NeedsCare => {
+                tracing::info!("green does not answer as expected, the group is applied row by row");
                 self.abandon().await?;
-                self.careful(&group.ops, next).await?
+                self.careful(&prepared.group, next).await?
             }
         };
         self.session.run("COMMIT").await?;
@@ -153,13 +152,11 @@ impl Applier {
         Ok(())
     }
 
-    /// All statements in as few round trips as they fit in; every one must match the rows that it speaks of.
-    async fn fast(&mut self, statements: &[Statement], next: &Checkpoint) -> Result<Fast> {
-        let opening = [
-            Statement { sql: "BEGIN".into(), expected: None },
-            Statement { sql: checkpoint::advance(self.stream, self.owner, next), expected: Some(1) },
-        ];
-        for (index, script) in self.scripts(&opening, statements)?.iter().enumerate() {
+    /// All statements in as few round trips as they fit in; every one must affect the rows that it speaks of.
+    async fn fast(&mut self, scripts: &[Script], next: &Checkpoint) -> Result<Fast> {
+        for (index, script) in scripts.iter().enumerate() {
+            let opened = (index == 0).then(|| self.opening(next).before(script));
+            let script = opened.as_ref().unwrap_or(script);
             match self.session.run_all(&script.sql, script.expected.len()).await {
                 Ok(done) => {
                     if index == 0 && done.get(1).is_some_and(|done| done.affected != 1) {
@@ -176,47 +173,24 @@ impl Applier {
         Ok(Fast::Applied)
     }
 
-    /// The statements in as few scripts as their bound allows.
-    fn scripts(&self, opening: &[Statement], statements: &[Statement]) -> Result<Vec<Script>> {
-        let mut scripts = vec![Script::default()];
-        for statement in opening.iter().chain(statements) {
-            self.check_size(statement)?;
-            if scripts.last().is_some_and(|script| script.sql.len() + statement.sql.len() > SCRIPT_BYTES) {
-                scripts.push(Script::default());
-            }
-            let Some(script) = scripts.last_mut() else { continue };
-            if !script.sql.is_empty() {
-                script.sql.push(';');
-            }
-            script.sql.push_str(&statement.sql);
-            script.expected.push(statement.expected);
-        }
-        Ok(scripts)
-    }
-
-    fn check_size(&self, statement: &Statement) -> Result<()> {
-        // A packet's header and the command's code, generously.
-        if statement.sql.len() as u64 + 64 > self.max_statement_bytes {
-            let message = format!(
-                "a row needs a statement of {} bytes, green takes {}",
-                statement.sql.len(),
-                self.max_statement_bytes
-            );
-            return Err(Error::new(ErrorKind::Limit, message).with_advice("raise max_allowed_packet on green"));
-        }
-        Ok(())
+    /// How every transaction starts.
+    fn opening(&self, next: &Checkpoint) -> Script {
+        let mut script = Script::default();
+        script.push(&Statement { sql: "BEGIN".into(), expected: None });
+        script.push(&Statement { sql: checkpoint::advance(self.stream, self.owner, next), expected: Some(1) });
+        script
     }
 
     /// One operation after the other: where green is not as blue was, blue wins. Answers how often that was so.
-    async fn careful(&mut self, ops: &[Op], next: &Checkpoint) -> Result<u64> {
+    async fn careful(&mut self, group: &Group, next: &Checkpoint) -> Result<u64> {
         self.session.run("BEGIN").await?;
         if self.session.run(&checkpoint::advance(self.stream, self.owner, next)).await?.affected != 1 {
             return Err(taken_over());
         }
         let mut conflicts = 0;
-        for op in ops {
+        for op in &group.ops {
             let is_conflict = self
-                .careful_op(op)
+                .careful_op(group, op)
                 .await
                 .map_err(|error| error.at(|place| place.table = Some(op.table.name.to_string())))?;
             if is_conflict {
@@ -234,34 +208,43 @@ impl Applier {
         Ok(conflicts)
     }
 
-    async fn careful_op(&mut self, op: &Op) -> Result<bool> {
+    async fn careful_op(&mut self, group: &Group, op: &Op) -> Result<bool> {
         let table = &op.table;
+        let (first, second) = (&mut RowBuffer::new(), &mut RowBuffer::new());
         self.session.run(&statement::set_foreign_key_checks(op.foreign_key_checks).sql).await?;
-        match &op.row {
-            RowOp::Insert(after) => match self.one(statement::insert_one(table, after)?).await? {
-                Outcome::Done(_) => Ok(false),
-                Outcome::Excluded => self.put(op, None, after).await,
-            },
-            RowOp::Update { before, after } => match self.one(statement::update(table, before, after)?).await? {
-                Outcome::Done(1) => Ok(false),
-                Outcome::Done(_) | Outcome::Excluded => self.put(op, Some(before), after).await,
-            },
-            RowOp::Delete(before) => match self.one(statement::delete_one(table, before)?).await? {
-                Outcome::Done(1) => Ok(false),
-                Outcome::Done(_) if table.row_key.is_some() => Ok(true),
-                Outcome::Done(_) => Err(keyless_divergence()),
-                Outcome::Excluded => {
-                    Err(Error::new(ErrorKind::Divergence, "green holds rows that refer to a row that blue deleted"))
+        match op.row {
+            RowOp::Insert(place) => {
+                let after = group.after(place, first)?;
+                match self.one(statement::insert_one(table, &after)?).await? {
+                    Outcome::Done(_) => Ok(false),
+                    Outcome::Excluded => self.put(table, None, &after).await,
                 }
-            },
+            }
+            RowOp::Update { before, after, .. } => {
+                let (before, after) = (group.before(before, first)?, group.after(after, second)?);
+                match self.one(statement::update(table, &before, &after)?).await? {
+                    Outcome::Done(1) => Ok(false),
+                    Outcome::Done(_) | Outcome::Excluded => self.put(table, Some(&before), &after).await,
+                }
+            }
+            RowOp::Delete(place) => {
+                let before = group.before(place, first)?;
+                match self.one(statement::delete_one(table, &before)?).await? {
+                    Outcome::Done(1) => Ok(false),
+                    Outcome::Done(_) if table.row_key.is_some() => Ok(true),
+                    Outcome::Done(_) => Err(keyless_divergence()),
+                    Outcome::Excluded => {
+                        Err(Error::new(ErrorKind::Divergence, "green holds rows that refer to a row that blue deleted"))
+                    }
+                }
+            }
         }
     }
 
     /// Makes `after` a row of green whatever is there: what excludes it goes, the row key first.
-    async fn put(&mut self, op: &Op, before: Option<&[Value]>, after: &[Value]) -> Result<bool> {
-        let table = &op.table;
+    async fn put(&mut self, table: &TargetTable, before: Option<&Image<'_>>, after: &Image<'_>) -> Result<bool> {
         let Some(key) = &table.row_key else { return Err(keyless_divergence()) };
-        if before.is_some_and(|before| key.iter().any(|&index| before.get(index) != after.get(index))) {
+        if before.is_some_and(|before| key.iter().any(|&index| !before.is_same_at(after, index))) {
             // Children would have to follow the changed key, which they do only where the row itself is updated.
             return Err(Error::new(
                 ErrorKind::Divergence,
@@ -288,7 +271,7 @@ impl Applier {
     }
 
     async fn one(&mut self, statement: Statement) -> Result<Outcome> {
-        self.check_size(&statement)?;
+        self.dialect.check_size(&statement)?;
         let done = match self.session.run(&statement.sql).await {
             Ok(done) => done,
             Err(error) if error.kind() == ErrorKind::Divergence => return Ok(Outcome::Excluded),

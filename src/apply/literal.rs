@@ -1,8 +1,9 @@
 use std::fmt::Write;
 
+use crate::decode::{DecimalBuffer, ValueRef};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ColumnKind, Json, JsonNumber, Value};
-use crate::plan::TargetColumn;
+use crate::model::{ColumnKind, Json, JsonNumber};
+use crate::plan::{self, TargetColumn};
 
 /// What a literal is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,35 +19,70 @@ pub(super) enum Purpose {
 ///
 /// # Errors
 /// `Unsupported` for the JSON types that no expression makes, and for a charset that is not known.
-pub(super) fn write(sql: &mut String, value: &Value, column: &TargetColumn, purpose: Purpose) -> Result<()> {
+pub(super) fn write(sql: &mut String, value: ValueRef<'_>, column: &TargetColumn, purpose: Purpose) -> Result<()> {
     // Writing to a string cannot fail.
-    let _ = match value {
-        Value::Null => write!(sql, "NULL"),
-        Value::Int(number) => write!(sql, "{number}"),
-        Value::UInt(number) | Value::Bit(number) | Value::Set(number) => write!(sql, "{number}"),
-        Value::Enum(number) | Value::Year(number) => write!(sql, "{number}"),
+    let _ = match plan::with_sign(value, column) {
+        ValueRef::Null => write!(sql, "NULL"),
+        ValueRef::Int(number) => write!(sql, "{number}"),
+        ValueRef::UInt(number) | ValueRef::Bit(number) | ValueRef::Set(number) => write!(sql, "{number}"),
+        ValueRef::Enum(number) | ValueRef::Year(number) => write!(sql, "{number}"),
         // All digits of the double that equals the float: the server rounds it back to the same float.
-        Value::Float(number) => write!(sql, "{:e}", f64::from(*number)),
-        Value::Double(number) => write!(sql, "{number:e}"),
-        Value::Decimal(text) => write!(sql, "{text}"),
-        Value::Bytes(bytes) => {
-            match (column.kind, purpose, column.literal_charset.as_deref()) {
-                (ColumnKind::Text, Purpose::Store, _) => sql.push_str("x'"),
-                (ColumnKind::Text, Purpose::Compare, Some(charset)) => sql.extend(["_", charset, " x'"]),
-                (ColumnKind::Text, Purpose::Compare, None) => {
-                    return Err(Error::internal("a text column without a character set"));
-                }
-                _ => sql.push_str("_binary x'"),
-            }
-            write_hex(sql, bytes);
-            write!(sql, "'")
-        }
-        Value::Date(_) | Value::Time(_) | Value::DateTime(_) | Value::Timestamp { .. } => {
-            write!(sql, "'{}'", value.temporal_text().unwrap_or_default())
-        }
-        Value::Json(document) => return json(sql, document),
+        ValueRef::Float(number) => write!(sql, "{:e}", f64::from(number)),
+        ValueRef::Double(number) => write!(sql, "{number:e}"),
+        ValueRef::Decimal(decimal) => write!(sql, "{}", decimal.text(&mut DecimalBuffer::default())?),
+        ValueRef::Bytes(bytes) => return write_bytes(sql, bytes, column, purpose),
+        ValueRef::Date(value) => write!(sql, "'{}'", value.parts()?.date()),
+        ValueRef::Time(value) => write!(sql, "'{}'", value.parts()?.time()),
+        ValueRef::DateTime(value) | ValueRef::Timestamp(value) => write!(sql, "'{}'", value.parts()?.date_time()),
+        ValueRef::Json(document) => return json(sql, &document.to_tree()?),
+        // Says what to do about it.
+        ValueRef::JsonDiff(_) => return value.to_value().map(|_| ()),
+        #[expect(unreachable_patterns, reason = "the enum may grow")]
+        _ => return Err(Error::internal("an unknown kind of value")),
     };
     Ok(())
+}
+
+fn write_bytes(sql: &mut String, bytes: &[u8], column: &TargetColumn, purpose: Purpose) -> Result<()> {
+    let charset = column.literal_charset.as_deref();
+    let padding = match column.fixed_bytes {
+        // The log leaves the zero bytes out; storing adds them, comparing does not.
+        Some(length) if purpose == Purpose::Compare => length.saturating_sub(bytes.len()),
+        _ => 0,
+    };
+    let has_ascii = match column.kind {
+        ColumnKind::Text => charset.is_some_and(has_ascii),
+        kind => matches!(kind, ColumnKind::Binary | ColumnKind::FixedBinary),
+    };
+    if has_ascii && padding == 0 && is_plain_text(bytes) {
+        sql.push('\'');
+        sql.push_str(std::str::from_utf8(bytes).unwrap_or_default());
+        sql.push('\'');
+        return Ok(());
+    }
+    match (column.kind, purpose, charset) {
+        (ColumnKind::Text, Purpose::Store, _) => sql.push_str("x'"),
+        (ColumnKind::Text, Purpose::Compare, Some(charset)) => sql.extend(["_", charset, " x'"]),
+        (ColumnKind::Text, Purpose::Compare, None) => {
+            return Err(Error::internal("a text column without a character set"));
+        }
+        _ => sql.push_str("_binary x'"),
+    }
+    write_hex(sql, bytes);
+    sql.extend(std::iter::repeat_n("00", padding));
+    sql.push('\'');
+    Ok(())
+}
+
+/// Whether the bytes are printable ASCII that needs no escape under any `sql_mode`: half as long as in hexadecimal, and
+/// the same bytes in every character set that [`has_ascii`].
+fn is_plain_text(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'\'' | b'\\'))
+}
+
+/// Whether the printable characters of ASCII have their own bytes in the character set.
+fn has_ascii(charset: &str) -> bool {
+    matches!(charset, "ascii" | "latin1" | "latin2" | "utf8" | "utf8mb3" | "utf8mb4")
 }
 
 fn write_hex(sql: &mut String, bytes: &[u8]) {
@@ -151,7 +187,7 @@ fn json_text(text: &mut String, document: &Json) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Column, Flavor, Table, TableName, TemporalParts};
+    use crate::model::{Column, Flavor, Table, TableName};
     use crate::plan::TargetTable;
 
     fn column(kind: ColumnKind, charset: Option<&str>) -> TargetColumn {
@@ -171,37 +207,67 @@ mod tests {
             columns: vec![column],
             unique_keys: Vec::new(),
             engine: "InnoDB".into(),
+            references: Vec::new(),
         };
-        TargetTable::new(table, Flavor::MySql).columns.remove(0)
+        TargetTable::new(table, Flavor::MySql, false).columns.remove(0)
     }
 
-    fn literal(value: Value, kind: ColumnKind) -> String {
+    fn literal(value: ValueRef<'_>, column: &TargetColumn, purpose: Purpose) -> String {
         let mut sql = String::new();
-        write(&mut sql, &value, &column(kind, Some("utf8mb3")), Purpose::Compare).unwrap();
+        write(&mut sql, value, column, purpose).unwrap();
         sql
     }
 
     #[test]
     fn literals_are_exact() {
-        assert_eq!(literal(Value::Float(0.1), ColumnKind::Float), "1.0000000149011612e-1");
-        assert_eq!(literal(Value::Double(-0.0), ColumnKind::Double), "-0e0");
-        assert_eq!(literal(Value::Bytes(b"\xe9'".as_slice().into()), ColumnKind::Text), "_utf8mb4 x'e927'");
-        assert_eq!(literal(Value::Bytes(b"\0".as_slice().into()), ColumnKind::Binary), "_binary x'00'");
-        let parts = TemporalParts { year: 2024, month: 2, day: 0, ..TemporalParts::default() };
-        assert_eq!(literal(Value::Date(parts), ColumnKind::Date), "'2024-02-00'");
+        let compare = |value, kind| literal(value, &column(kind, Some("utf8mb3")), Purpose::Compare);
+        assert_eq!(compare(ValueRef::Float(0.1), ColumnKind::Float), "1.0000000149011612e-1");
+        assert_eq!(compare(ValueRef::Double(-0.0), ColumnKind::Double), "-0e0");
+        assert_eq!(compare(ValueRef::Bytes(b"\xe9'"), ColumnKind::Text), "_utf8mb4 x'e927'");
+        assert_eq!(compare(ValueRef::Bytes(b"\0"), ColumnKind::Binary), "_binary x'00'");
+    }
+
+    #[test]
+    fn plain_text_needs_no_hexadecimal_where_it_has_the_same_bytes() {
+        let store =
+            |value: &[u8], kind, charset| literal(ValueRef::Bytes(value), &column(kind, charset), Purpose::Store);
+        assert_eq!(store(b"a b", ColumnKind::Text, Some("latin1")), "'a b'");
+        assert_eq!(store(b"a b", ColumnKind::Binary, None), "'a b'");
+        assert_eq!(store(b"", ColumnKind::Text, Some("utf8mb4")), "''");
+        for escaped in [&b"a'"[..], b"a\\", b"a\n", b"a\0", b"a\x7f", b"\xc3\xa9"] {
+            assert!(store(escaped, ColumnKind::Text, Some("utf8mb4")).starts_with("x'"));
+        }
+        assert_eq!(store(b"ab", ColumnKind::Text, Some("utf16")), "x'6162'");
+    }
+
+    #[test]
+    fn an_unsigned_column_has_the_catalogues_sign() {
+        let mut column = column(ColumnKind::Integer(4), None);
+        column.is_unsigned = true;
+        assert_eq!(literal(ValueRef::Int(-1), &column, Purpose::Store), "4294967295");
+    }
+
+    #[test]
+    fn a_fixed_binary_is_padded_where_it_is_compared() {
+        let mut column = column(ColumnKind::FixedBinary, None);
+        column.fixed_bytes = Some(3);
+        assert_eq!(literal(ValueRef::Bytes(b"a"), &column, Purpose::Compare), "_binary x'610000'");
+        assert_eq!(literal(ValueRef::Bytes(b"abc"), &column, Purpose::Compare), "'abc'");
+        assert_eq!(literal(ValueRef::Bytes(b"a"), &column, Purpose::Store), "'a'");
     }
 
     #[test]
     fn json_keeps_the_types_that_text_has_not() {
         let typed = Json::Object(vec![("a".into(), Json::Array(vec![Json::Decimal("-1.10".into()), Json::Null]))]);
+        let mut sql = String::new();
+        json(&mut sql, &typed).unwrap();
         assert_eq!(
-            literal(Value::Json(Box::new(typed)), ColumnKind::Json),
+            sql,
             "JSON_OBJECT(_utf8mb4 x'61',JSON_ARRAY(CAST(-1.10 AS DECIMAL(3,2)),CAST(_utf8mb4 x'6e756c6c' AS JSON)))"
         );
         let mut text = String::new();
         json_text(&mut text, &Json::Array(vec![Json::Number(JsonNumber::Double(1.0)), Json::String("\"\n".into())]));
         assert_eq!(text, r#"[1.0,"\"\n"]"#);
-        let opaque = Value::Json(Box::new(Json::Opaque(252, b"x".as_slice().into())));
-        assert!(write(&mut String::new(), &opaque, &column(ColumnKind::Json, None), Purpose::Store).is_err());
+        assert!(json(&mut String::new(), &Json::Opaque(252, b"x".as_slice().into())).is_err());
     }
 }

@@ -9,13 +9,35 @@
 //! 4. The session stores what it is given: UTC, zero and invalid dates, AUTO_INCREMENT 0, binary-exact strings in the
 //!    column's own character set; a warning is an error.
 //!
-//! Statement forms: multi-row `INSERT`, `UPDATE` and `DELETE` by row key, many statements in one round trip. Two round
-//! trips a group: the statements, and the commit once their counts were looked at.
+//! # Statement forms
+//! Inserts are multi-row `INSERT`s, deletes conditions on many keys, updates of a key that stays multi-row `INSERT … ON
+//! DUPLICATE KEY UPDATE`, whose count tells changed rows (2) from new ones (1): a row that is not there is noticed. With
+//! several unique keys a row that is not there could hit another row, so an `UPDATE` that changes nothing counts the
+//! rows first. Whatever is alone, changes its key, or changes little of a long row is an `UPDATE` of its own. All goes in
+//! one script, in packets of at most 4 MiB: one round trip for it, one for the commit once the counts were looked at.
+//!
+//! CPU time of green for a row, of 10,000 to a transaction and 1,000 to a statement, rows of sysbench's table with all
+//! columns but the key changed (best of two, on two cores that others used too):
+//!
+//! | form | MySQL 9.7 | MariaDB 10.11 |
+//! |---|---|---|
+//! | `INSERT … ON DUPLICATE KEY UPDATE` | 23 µs | 23 µs |
+//! | `REPLACE` | 23 µs | 14 µs |
+//! | `UPDATE … JOIN (VALUES ROW …)` | 23 µs | – |
+//! | `UPDATE … JOIN (SELECT … UNION ALL …)` | 27 µs | 19 µs |
+//! | `DELETE … IN`, then `INSERT` | 40 µs | 21 µs |
+//! | `UPDATE` of one row, a round trip each | 126 µs | 95 µs |
+//!
+//! `REPLACE` deletes rows that foreign keys refer to or that only share another unique value, and joins convert values
+//! through the types of a derived table; neither is worth its risk.
 
 pub mod checkpoint;
 mod green;
 mod literal;
+mod script;
 mod statement;
 
 pub use checkpoint::{Checkpoint, Stream};
 pub(crate) use green::Applier;
+pub(crate) use script::Prepared;
+pub(crate) use statement::Dialect;

@@ -1,11 +1,12 @@
+use crate::decode::{Image, RowBuffer, ValueRef};
 use crate::error::{Error, Result};
-use crate::model::{ColumnKind, Value};
-use crate::net::{identifier, qualified};
-use crate::plan::{Op, RowOp, TargetColumn, TargetTable};
+use crate::model::{ChangeKind, ColumnKind, Flavor};
+use crate::net::{Server, identifier, qualified};
+use crate::plan::{Group, Op, RowOp, TargetColumn, TargetTable};
 
 use super::literal::{self, Purpose};
 
-/// A statement, and how many rows it must match if green is as blue was.
+/// A statement, and how many rows it must affect if green is as blue was.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Statement {
     pub(super) sql: String,
@@ -19,77 +20,246 @@ impl std::fmt::Debug for Statement {
     }
 }
 
+/// What green's SQL is like.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dialect {
+    /// New rows of an upsert have a name; the function that did it before is deprecated, which warns.
+    has_row_alias: bool,
+    /// The longest statement that green takes.
+    pub(super) max_statement_bytes: u64,
+}
+
+impl Dialect {
+    /// The dialect of a server.
+    pub(crate) fn of(green: &Server) -> Dialect {
+        Dialect {
+            has_row_alias: green.version.is_at_least(Flavor::MySql, (8, 0, 19)),
+            max_statement_bytes: green.max_allowed_packet,
+        }
+    }
+}
+
 /// Bytes of a statement at which no further row is added to it.
 const STATEMENT_BYTES: usize = 256 << 10;
-/// Rows of a DELETE: its condition is a chain of ORs, which green must be able to turn into ranges.
-const DELETE_ROWS: usize = 200;
-
-/// The group's statements in order. Neighbours of one kind on one table share a statement.
-pub(super) fn statements(ops: &[Op]) -> Result<Vec<Statement>> {
-    let mut statements = Vec::new();
-    let mut checks = true;
-    let mut rest = ops;
-    while let [first, ..] = rest {
-        if first.foreign_key_checks != checks {
-            checks = first.foreign_key_checks;
-            statements.push(set_foreign_key_checks(checks));
-        }
-        let run = rest
-            .iter()
-            .take_while(|op| {
-                op.table == first.table && op.foreign_key_checks == checks && op.row.kind() == first.row.kind()
-            })
-            .count();
-        let (run, after) = rest.split_at(run);
-        rest = after;
-        render_run(run, &mut statements)
-            .map_err(|error| error.at(|place| place.table = Some(first.table.name.to_string())))?;
-    }
-    if !checks {
-        statements.push(set_foreign_key_checks(true));
-    }
-    Ok(statements)
-}
+/// Rows of a condition on a key of one column. MariaDB makes a subquery of lists of 1,000.
+const LISTED_ROWS: u64 = 500;
+/// Rows of a condition on a key of several columns: a chain of ORs, which every version turns into ranges. For a list of
+/// row constructors MySQL before 5.7.3 reads the whole table.
+const CHAINED_ROWS: u64 = 200;
+/// Bytes that an update leaves as they are at which it is cheaper to name what it changes.
+const UNCHANGED_BYTES: usize = 4 << 10;
 
 /// The statement that switches the session's foreign key checks.
 pub(super) fn set_foreign_key_checks(on: bool) -> Statement {
     Statement { sql: format!("SET foreign_key_checks = {}", u8::from(on)), expected: None }
 }
 
-fn render_run(run: &[Op], statements: &mut Vec<Statement>) -> Result<()> {
-    let mut rest = run;
-    while let [first, ..] = rest {
-        let (statement, taken) = match &first.row {
-            RowOp::Insert(_) => insert(rest)?,
-            RowOp::Delete(before) if first.table.row_key.is_none() => (delete_one(&first.table, before)?, 1),
-            RowOp::Delete(_) => delete(rest)?,
-            RowOp::Update { before, after } => (update(&first.table, before, after)?, 1),
-        };
-        statements.push(statement);
-        rest = rest.get(taken..).unwrap_or_default();
-    }
-    Ok(())
+/// Makes statements of a group's operations.
+pub(super) struct Renderer<'g> {
+    group: &'g Group,
+    dialect: Dialect,
+    statements: Vec<Statement>,
+    before: RowBuffer,
+    after: RowBuffer,
 }
 
-fn insert(ops: &[Op]) -> Result<(Statement, usize)> {
-    let Some(table) = ops.first().map(|op| &op.table) else { return Err(Error::internal("an empty run")) };
-    let mut sql = insert_head(table);
-    let mut taken = 0;
-    for op in ops {
-        let RowOp::Insert(row) = &op.row else { break };
-        sql.push_str(if taken == 0 { "(" } else { ",(" });
-        list(&mut sql, table, row)?;
-        sql.push(')');
-        taken += 1;
-        if sql.len() >= STATEMENT_BYTES {
-            break;
+impl<'g> Renderer<'g> {
+    pub(super) fn new(group: &'g Group, dialect: Dialect) -> Renderer<'g> {
+        Renderer { group, dialect, statements: Vec::new(), before: RowBuffer::new(), after: RowBuffer::new() }
+    }
+
+    /// The group's statements in order. Neighbours of one kind on one table share statements.
+    pub(super) fn statements(mut self) -> Result<Vec<Statement>> {
+        let mut checks = true;
+        let is_alike = |one: &Op, other: &Op| {
+            std::sync::Arc::ptr_eq(&one.table, &other.table)
+                && one.foreign_key_checks == other.foreign_key_checks
+                && one.row.kind() == other.row.kind()
+        };
+        for run in self.group.ops.chunk_by(is_alike) {
+            let Some(first) = run.first() else { continue };
+            if first.foreign_key_checks != checks {
+                checks = first.foreign_key_checks;
+                self.statements.push(set_foreign_key_checks(checks));
+            }
+            let table = &first.table;
+            let rendered = match first.row.kind() {
+                ChangeKind::Insert => self.inserts(table, run),
+                ChangeKind::Update => self.updates(table, run),
+                ChangeKind::Delete => self.deletes(table, run),
+            };
+            rendered.map_err(|error| error.at(|place| place.table = Some(table.name.to_string())))?;
+        }
+        if !checks {
+            self.statements.push(set_foreign_key_checks(true));
+        }
+        Ok(self.statements)
+    }
+
+    fn inserts(&mut self, table: &TargetTable, run: &[Op]) -> Result<()> {
+        let mut rows = Rows::new(insert_head(table), String::new(), 1);
+        for op in run {
+            let RowOp::Insert(place) = op.row else { continue };
+            let row = self.group.after(place, &mut self.after)?;
+            rows.open();
+            list(&mut rows.sql, table, &row)?;
+            rows.close();
+            if rows.is_full() {
+                rows.finish(&mut self.statements);
+            }
+        }
+        rows.finish(&mut self.statements);
+        Ok(())
+    }
+
+    fn updates(&mut self, table: &TargetTable, run: &[Op]) -> Result<()> {
+        // 2 is how the server counts a row that was there and is changed; 1 a new one, or one that is as it was.
+        let mut rows = Rows::new(insert_head(table), upsert_tail(table, self.dialect), 2);
+        let mut guard = Keys::new(format!("UPDATE {} SET {} WHERE ", qualified(&table.name), no_change(table)?));
+        for op in run {
+            let RowOp::Update { before, after, keeps_key } = op.row else { continue };
+            let (before, after) =
+                (self.group.before(before, &mut self.before)?, self.group.after(after, &mut self.after)?);
+            let is_upsert = run.len() > 1
+                && keeps_key
+                && (table.has_one_key || table.has_primary_key && op.is_merged)
+                && is_worth_an_upsert(table, &before, &after);
+            if is_upsert {
+                rows.open();
+                list(&mut rows.sql, table, &after)?;
+                rows.close();
+                // With one unique key nothing but the row itself can be hit. With several, a row that is not there may
+                // hit another, so the rows are asked for first.
+                if !table.has_one_key {
+                    guard.push(table, &before)?;
+                }
+            }
+            if !is_upsert || rows.is_full() || guard.is_full() {
+                guard.finish(&mut self.statements);
+                rows.finish(&mut self.statements);
+            }
+            if !is_upsert {
+                self.statements.push(update(table, &before, &after)?);
+            }
+        }
+        guard.finish(&mut self.statements);
+        rows.finish(&mut self.statements);
+        Ok(())
+    }
+
+    fn deletes(&mut self, table: &TargetTable, run: &[Op]) -> Result<()> {
+        let mut keys = Keys::new(format!("DELETE FROM {} WHERE ", qualified(&table.name)));
+        for op in run {
+            let RowOp::Delete(place) = op.row else { continue };
+            let row = self.group.before(place, &mut self.before)?;
+            if table.row_key.is_none() {
+                self.statements.push(delete_one(table, &row)?);
+                continue;
+            }
+            keys.push(table, &row)?;
+            if keys.is_full() {
+                keys.finish(&mut self.statements);
+            }
+        }
+        keys.finish(&mut self.statements);
+        Ok(())
+    }
+}
+
+/// A statement about rows of certain keys while it grows.
+struct Keys {
+    head: String,
+    sql: String,
+    count: u64,
+    is_list: bool,
+}
+
+impl Keys {
+    fn new(head: String) -> Keys {
+        Keys { head, sql: String::new(), count: 0, is_list: false }
+    }
+
+    fn push(&mut self, table: &TargetTable, row: &Image<'_>) -> Result<()> {
+        let Some(key) = &table.row_key else { return Err(Error::internal("a table without a row key")) };
+        if let [index] = key.as_slice()
+            && let Some(column) = table.columns.get(*index)
+        {
+            self.is_list = true;
+            match self.count {
+                0 => self.sql.extend([&self.head, &identifier(&column.name), " IN ("]),
+                _ => self.sql.push(','),
+            }
+            write_value(&mut self.sql, value_at(row, *index)?, column, Purpose::Compare)?;
+        } else {
+            self.sql.extend(if self.count == 0 { [&self.head, "("] } else { [") OR (", ""] });
+            key_condition(&mut self.sql, table, key, row)?;
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        let most = if self.is_list { LISTED_ROWS } else { CHAINED_ROWS };
+        self.count >= most || self.sql.len() >= STATEMENT_BYTES
+    }
+
+    fn finish(&mut self, statements: &mut Vec<Statement>) {
+        if self.count > 0 {
+            let mut sql = std::mem::take(&mut self.sql);
+            sql.push(')');
+            statements.push(Statement { sql, expected: Some(std::mem::take(&mut self.count)) });
         }
     }
-    Ok((Statement { sql, expected: Some(taken as u64) }, taken))
+}
+
+/// A statement of many rows while it grows.
+struct Rows {
+    head: String,
+    tail: String,
+    /// How many rows the server says it affected for each.
+    affected: u64,
+    sql: String,
+    count: u64,
+}
+
+impl Rows {
+    fn new(head: String, tail: String, affected: u64) -> Rows {
+        Rows { head, tail, affected, sql: String::new(), count: 0 }
+    }
+
+    fn open(&mut self) {
+        self.sql.push_str(if self.count == 0 { &self.head } else { "," });
+        self.sql.push('(');
+        self.count += 1;
+    }
+
+    fn close(&mut self) {
+        self.sql.push(')');
+    }
+
+    fn is_full(&self) -> bool {
+        self.sql.len() >= STATEMENT_BYTES
+    }
+
+    fn finish(&mut self, statements: &mut Vec<Statement>) {
+        if self.count > 0 {
+            let mut sql = std::mem::take(&mut self.sql);
+            sql.push_str(&self.tail);
+            statements.push(Statement { sql, expected: Some(std::mem::take(&mut self.count) * self.affected) });
+        }
+    }
+}
+
+/// Whether something changes, and not too little of a long row.
+fn is_worth_an_upsert(table: &TargetTable, before: &Image<'_>, after: &Image<'_>) -> bool {
+    let written = || table.columns.iter().enumerate().filter(|(_, column)| !column.is_generated);
+    let is_same = |(index, _): &(usize, &TargetColumn)| before.is_same_at(after, *index);
+    let unchanged: usize = written().filter(is_same).map(|(index, _)| after.byte_count_at(index)).sum();
+    unchanged < UNCHANGED_BYTES && !written().all(|column| is_same(&column))
 }
 
 /// `INSERT` of one row.
-pub(super) fn insert_one(table: &TargetTable, row: &[Value]) -> Result<Statement> {
+pub(super) fn insert_one(table: &TargetTable, row: &Image<'_>) -> Result<Statement> {
     let mut sql = insert_head(table);
     sql.push('(');
     list(&mut sql, table, row)?;
@@ -103,35 +273,36 @@ fn insert_head(table: &TargetTable) -> String {
     format!("INSERT INTO {} ({}) VALUES ", qualified(&table.name), names.join(","))
 }
 
-fn list(sql: &mut String, table: &TargetTable, row: &[Value]) -> Result<()> {
+/// Behind the rows of an insert: a row that is there takes all values but those of its key.
+fn upsert_tail(table: &TargetTable, dialect: Dialect) -> String {
+    let is_key = |index: usize| table.row_key.as_ref().is_some_and(|key| key.contains(&index));
+    let assignments: Vec<String> = table
+        .columns
+        .iter()
+        .enumerate()
+        .filter(|(index, column)| !column.is_generated && !is_key(*index))
+        .map(|(_, column)| identifier(&column.name))
+        .map(|name| match dialect.has_row_alias {
+            true => format!("{name}=bluegreen_row.{name}"),
+            false => format!("{name}=VALUES({name})"),
+        })
+        .collect();
+    let alias = if dialect.has_row_alias { " AS bluegreen_row" } else { "" };
+    format!("{alias} ON DUPLICATE KEY UPDATE {}", assignments.join(","))
+}
+
+fn list(sql: &mut String, table: &TargetTable, row: &Image<'_>) -> Result<()> {
     let mut separator = "";
-    for (column, value) in table.columns.iter().zip(row).filter(|(column, _)| !column.is_generated) {
+    for (column, value) in table.columns.iter().zip(row.iter()).filter(|(column, _)| !column.is_generated) {
         sql.push_str(separator);
         separator = ",";
-        write_value(sql, value, column, Purpose::Store)?;
+        write_value(sql, value?.ok_or_else(no_value)?, column, Purpose::Store)?;
     }
     Ok(())
 }
 
-fn delete(ops: &[Op]) -> Result<(Statement, usize)> {
-    let Some(table) = ops.first().map(|op| &op.table) else { return Err(Error::internal("an empty run")) };
-    let mut sql = format!("DELETE FROM {} WHERE ", qualified(&table.name));
-    let mut taken = 0;
-    for op in ops.iter().take(DELETE_ROWS) {
-        let RowOp::Delete(before) = &op.row else { break };
-        sql.push_str(if taken == 0 { "(" } else { " OR (" });
-        condition(&mut sql, table, before)?;
-        sql.push(')');
-        taken += 1;
-        if sql.len() >= STATEMENT_BYTES {
-            break;
-        }
-    }
-    Ok((Statement { sql, expected: Some(taken as u64) }, taken))
-}
-
 /// `DELETE` of the one row that `before` names.
-pub(super) fn delete_one(table: &TargetTable, before: &[Value]) -> Result<Statement> {
+pub(super) fn delete_one(table: &TargetTable, before: &Image<'_>) -> Result<Statement> {
     let mut sql = format!("DELETE FROM {} WHERE ", qualified(&table.name));
     condition(&mut sql, table, before)?;
     limit_keyless(&mut sql, table);
@@ -139,34 +310,42 @@ pub(super) fn delete_one(table: &TargetTable, before: &[Value]) -> Result<Statem
 }
 
 /// `UPDATE` of the one row that `before` names, setting every column that can be set.
-pub(super) fn update(table: &TargetTable, before: &[Value], after: &[Value]) -> Result<Statement> {
+pub(super) fn update(table: &TargetTable, before: &Image<'_>, after: &Image<'_>) -> Result<Statement> {
     let mut sql = format!("UPDATE {} SET ", qualified(&table.name));
     let mut separator = "";
-    for (index, (column, value)) in table.columns.iter().zip(after).enumerate() {
+    for (index, (column, value)) in table.columns.iter().zip(after.iter()).enumerate() {
         if column.is_generated {
             continue;
         }
-        if before.get(index) == Some(value) && may_be_left_out(column.kind) {
+        if before.is_same_at(after, index) && may_be_left_out(column.kind) {
             continue;
         }
         sql.push_str(separator);
         separator = ",";
         sql.push_str(&identifier(&column.name));
         sql.push('=');
-        write_value(&mut sql, value, column, Purpose::Store)?;
+        write_value(&mut sql, value?.ok_or_else(no_value)?, column, Purpose::Store)?;
     }
     if separator.is_empty() {
         // Nothing that can be set differs: the row must still be there, which a matched row proves.
-        let Some(column) = table.columns.iter().find(|column| !column.is_generated) else {
-            return Err(Error::internal("a table of generated columns only"));
-        };
-        let name = identifier(&column.name);
-        sql.push_str(&format!("{name}={name}"));
+        sql.push_str(&no_change(table)?);
     }
     sql.push_str(" WHERE ");
     condition(&mut sql, table, before)?;
     limit_keyless(&mut sql, table);
     Ok(Statement { sql, expected: Some(1) })
+}
+
+/// An assignment that changes nothing, so that only matched rows are counted.
+fn no_change(table: &TargetTable) -> Result<String> {
+    let written = || table.columns.iter().enumerate().filter(|(_, column)| !column.is_generated);
+    // Of an assignment to the key green would make a table of its own first.
+    let is_key = |index: &usize| table.row_key.as_ref().is_some_and(|key| key.contains(index));
+    let Some((_, column)) = written().find(|(index, _)| !is_key(index)).or_else(|| written().next()) else {
+        return Err(Error::internal("a table of generated columns only"));
+    };
+    let name = identifier(&column.name);
+    Ok(format!("{name}={name}"))
 }
 
 /// Whether a column that stays as it was need not be set. A time might set itself (ON UPDATE CURRENT_TIMESTAMP); floats
@@ -179,11 +358,11 @@ fn may_be_left_out(kind: ColumnKind) -> bool {
 }
 
 /// Deletes whatever row of green excludes `row`: one statement for each unique key, the row key first.
-pub(super) fn clear_way(table: &TargetTable, row: &[Value]) -> Result<Vec<Statement>> {
+pub(super) fn clear_way(table: &TargetTable, row: &Image<'_>) -> Result<Vec<Statement>> {
     let mut statements = Vec::new();
     for key in &table.unique_keys {
         // NULL in a unique key excludes nothing.
-        if key.is_empty() || key.iter().any(|&index| matches!(row.get(index), None | Some(Value::Null))) {
+        if key.is_empty() || excludes_nothing(key, row)? {
             continue;
         }
         let mut sql = format!("DELETE FROM {} WHERE ", qualified(&table.name));
@@ -193,6 +372,15 @@ pub(super) fn clear_way(table: &TargetTable, row: &[Value]) -> Result<Vec<Statem
     Ok(statements)
 }
 
+fn excludes_nothing(key: &[usize], row: &Image<'_>) -> Result<bool> {
+    for &index in key {
+        if matches!(row.get(index)?, None | Some(ValueRef::Null)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn limit_keyless(sql: &mut String, table: &TargetTable) {
     if table.row_key.is_none() {
         // Equal rows are interchangeable: any one of them is the one.
@@ -200,7 +388,7 @@ fn limit_keyless(sql: &mut String, table: &TargetTable) {
     }
 }
 
-fn condition(sql: &mut String, table: &TargetTable, row: &[Value]) -> Result<()> {
+fn condition(sql: &mut String, table: &TargetTable, row: &Image<'_>) -> Result<()> {
     match &table.row_key {
         Some(key) => key_condition(sql, table, key, row),
         None => image_condition(sql, table, row),
@@ -208,28 +396,27 @@ fn condition(sql: &mut String, table: &TargetTable, row: &[Value]) -> Result<()>
 }
 
 /// The key's columns equal the row's, as the server compares them: that is what makes a key unique.
-fn key_condition(sql: &mut String, table: &TargetTable, key: &[usize], row: &[Value]) -> Result<()> {
+fn key_condition(sql: &mut String, table: &TargetTable, key: &[usize], row: &Image<'_>) -> Result<()> {
     let mut separator = "";
     for &index in key {
-        let (Some(column), Some(value)) = (table.columns.get(index), row.get(index)) else {
-            return Err(Error::internal("a key column that the row lacks"));
-        };
+        let Some(column) = table.columns.get(index) else { return Err(no_value()) };
         sql.extend([separator, &identifier(&column.name), "="]);
         separator = " AND ";
-        write_value(sql, value, column, Purpose::Compare)?;
+        write_value(sql, value_at(row, index)?, column, Purpose::Compare)?;
     }
     Ok(())
 }
 
 /// Every column equals the row's, byte for byte: a collation would take `a` for `A`.
-fn image_condition(sql: &mut String, table: &TargetTable, row: &[Value]) -> Result<()> {
+fn image_condition(sql: &mut String, table: &TargetTable, row: &Image<'_>) -> Result<()> {
     let mut separator = "";
-    for (column, value) in table.columns.iter().zip(row).filter(|(column, _)| !column.is_generated) {
+    for (column, value) in table.columns.iter().zip(row.iter()).filter(|(column, _)| !column.is_generated) {
+        let value = value?.ok_or_else(no_value)?;
         sql.push_str(separator);
         separator = " AND ";
         let name = identifier(&column.name);
         match (column.kind, value) {
-            (ColumnKind::Text, Value::Bytes(_)) => {
+            (ColumnKind::Text, ValueRef::Bytes(_)) => {
                 sql.extend(["CAST(", &name, " AS BINARY)<=>CAST("]);
                 write_value(sql, value, column, Purpose::Compare)?;
                 sql.push_str(" AS BINARY)");
@@ -243,7 +430,15 @@ fn image_condition(sql: &mut String, table: &TargetTable, row: &[Value]) -> Resu
     Ok(())
 }
 
-fn write_value(sql: &mut String, value: &Value, column: &TargetColumn, purpose: Purpose) -> Result<()> {
+fn value_at<'r>(row: &Image<'r>, index: usize) -> Result<ValueRef<'r>> {
+    row.get(index)?.ok_or_else(no_value)
+}
+
+fn no_value() -> Error {
+    Error::internal("a column that the row lacks")
+}
+
+fn write_value(sql: &mut String, value: ValueRef<'_>, column: &TargetColumn, purpose: Purpose) -> Result<()> {
     literal::write(sql, value, column, purpose)
         .map_err(|error| error.at(|place| place.column = Some(column.name.clone())))
 }

@@ -172,7 +172,13 @@ pub(super) mod tests {
     }
 
     pub(in crate::create) fn table(columns: Vec<Column>) -> Table {
-        Table { name: TableName::new("s", "t"), columns, unique_keys: Vec::new(), engine: "InnoDB".into() }
+        Table {
+            name: TableName::new("s", "t"),
+            columns,
+            unique_keys: Vec::new(),
+            engine: "InnoDB".into(),
+            references: Vec::new(),
+        }
     }
 
     #[test]

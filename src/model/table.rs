@@ -41,6 +41,8 @@ pub struct Table {
     pub unique_keys: Vec<UniqueKey>,
     /// The storage engine's name, `InnoDB` for example.
     pub engine: String,
+    /// The tables that its foreign keys refer to.
+    pub references: Vec<TableName>,
 }
 
 /// One column as the catalogue describes it.

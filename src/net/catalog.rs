@@ -30,7 +30,13 @@ async fn read(session: &mut Session, filter: &str) -> Result<Vec<Table>> {
         .await?;
     for row in engines {
         let name = TableName::new(row.text(0), row.text(1));
-        let table = Table { name: name.clone(), columns: Vec::new(), unique_keys: Vec::new(), engine: row.text(2) };
+        let table = Table {
+            name: name.clone(),
+            columns: Vec::new(),
+            unique_keys: Vec::new(),
+            engine: row.text(2),
+            references: Vec::new(),
+        };
         tables.insert(name, table);
     }
     let columns = session
@@ -78,6 +84,17 @@ async fn read(session: &mut Session, filter: &str) -> Result<Vec<Table>> {
             key.is_row_key &= names_rows && !is_prefix;
             key.is_whole &= index.is_some() && !is_prefix;
             key.columns.extend(index);
+        }
+    }
+    let references = session
+        .rows(&format!(
+            "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME \
+             FROM information_schema.KEY_COLUMN_USAGE WHERE {filter} AND REFERENCED_TABLE_NAME IS NOT NULL"
+        ))
+        .await?;
+    for row in references {
+        if let Some(table) = tables.get_mut(&TableName::new(row.text(0), row.text(1))) {
+            table.references.push(TableName::new(row.text(2), row.text(3)));
         }
     }
     Ok(tables.into_values().collect())

@@ -6,19 +6,19 @@ use tokio::task::JoinHandle;
 
 use super::progress::{Progress, State};
 use super::queue::{Closed, Receiver, Sender, queue};
-use crate::apply::Applier;
+use crate::apply::{Applier, Dialect, Prepared};
 use crate::decode::{Assembled, Assembler};
 use crate::error::{Error, Result};
 use crate::model::{Frame, Position};
-use crate::plan::{Group, Planner};
+use crate::plan::Planner;
 use crate::source::Dump;
 
 /// Bytes of received events that wait for decoding.
 const FRAME_BYTES: u32 = 32 << 20;
 /// Bytes of assembled transactions that wait for planning.
 const TRANSACTION_BYTES: u32 = 32 << 20;
-/// A group is closed at so many row operations …
-const GROUP_OPS: usize = 5_000;
+/// A group is closed at so many row changes …
+const GROUP_ROWS: u64 = 16_000;
 /// … or so many bytes of events.
 const GROUP_BYTES: u64 = 8 << 20;
 
@@ -34,7 +34,7 @@ pub(super) async fn run(
     progress: watch::Sender<Progress>,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<()> {
-    let runtime = Handle::current();
+    let (runtime, dialect) = (Handle::current(), applier.dialect());
     let (batch_sender, batches) = queue(FRAME_BYTES);
     let (assembled_sender, assembled) = queue(TRANSACTION_BYTES);
     // A single group may wait while another is applied: as the applier falls behind, transactions gather behind it and
@@ -43,7 +43,7 @@ pub(super) async fn run(
     let receiving = Aborted(tokio::spawn(receive(dump, batch_sender, progress.clone())));
     let decode_runtime = runtime.clone();
     let decoding = spawn("bluegreen-decode", move || decode(assembler, &batches, &assembled_sender, &decode_runtime))?;
-    let planning = spawn("bluegreen-plan", move || plan(planner, &assembled, &group_sender))?;
+    let planning = spawn("bluegreen-plan", move || plan(planner, dialect, &assembled, &group_sender))?;
     let result = apply(groups, applier, progress, stop).await;
     // The applier's end of the queues is gone: the other stages end, the receiver by being told so.
     drop(receiving);
@@ -116,7 +116,12 @@ fn decode(
     }
 }
 
-fn plan(mut planner: Planner, assembled: &Receiver<Result<Assembled>>, groups: &mpsc::Sender<Result<Group>>) {
+fn plan(
+    mut planner: Planner,
+    dialect: Dialect,
+    assembled: &Receiver<Result<Assembled>>,
+    groups: &mpsc::Sender<Result<Prepared>>,
+) {
     while let Some(item) = assembled.recv() {
         let mut next = Some(item);
         let mut failure = None;
@@ -125,16 +130,18 @@ fn plan(mut planner: Planner, assembled: &Receiver<Result<Assembled>>, groups: &
                 failure = Some(error);
                 break;
             }
-            let is_full = planner.op_count() >= GROUP_OPS || planner.byte_count() >= GROUP_BYTES;
+            let is_full = planner.row_changes() >= GROUP_ROWS || planner.byte_count() >= GROUP_BYTES;
             // The group grows only while the applier is busy with the one before.
             if !is_full && groups.capacity() == 0 {
                 next = assembled.try_recv();
             }
         }
-        if let Some(group) = planner.take()
-            && groups.blocking_send(Ok(group)).is_err()
-        {
-            return;
+        if let Some(group) = planner.take() {
+            let prepared = Prepared::new(group, dialect);
+            let is_end = prepared.is_err();
+            if groups.blocking_send(prepared).is_err() || is_end {
+                return;
+            }
         }
         if let Some(error) = failure {
             // The applier may be gone already; then nobody needs the reason.
@@ -146,7 +153,7 @@ fn plan(mut planner: Planner, assembled: &Receiver<Result<Assembled>>, groups: &
 
 fn add(planner: &mut Planner, item: Assembled) -> Result<()> {
     match item {
-        Assembled::Transaction(transaction) => planner.add(&transaction),
+        Assembled::Transaction(transaction) => planner.add(transaction),
         Assembled::Advanced(coordinates) => {
             planner.advance(coordinates);
             Ok(())
@@ -158,7 +165,7 @@ fn add(planner: &mut Planner, item: Assembled) -> Result<()> {
 }
 
 async fn apply(
-    mut groups: mpsc::Receiver<Result<Group>>,
+    mut groups: mpsc::Receiver<Result<Prepared>>,
     applier: &mut Applier,
     progress: watch::Sender<Progress>,
     stop: &mut watch::Receiver<bool>,
@@ -175,13 +182,14 @@ async fn apply(
             applier.check_owner().await?;
             continue;
         };
-        let group = group.ok_or_else(|| Error::internal("the planning stage ended without a reason"))??;
-        let applied = applier.apply(&group).await?;
+        let prepared = group.ok_or_else(|| Error::internal("the planning stage ended without a reason"))??;
+        let applied = applier.apply(&prepared).await?;
+        let group = &prepared.group;
         progress.send_modify(|progress| {
             progress.state = State::Replicating;
             progress.groups += 1;
             progress.transactions += group.transactions;
-            progress.row_changes += group.ops.len() as u64;
+            progress.row_changes += group.row_changes;
             progress.conflicts += applied.conflicts;
             progress.received = Some(received(&group.position));
             progress.checkpoint = Some(applied.checkpoint);

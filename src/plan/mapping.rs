@@ -1,11 +1,10 @@
-use bytes::BytesMut;
 use mysql_common::constants::ColumnType;
 
 use super::{TargetColumn, TargetTable};
 use crate::decode::charset::Charset;
-use crate::decode::{Image, TableMap, WireColumn};
+use crate::decode::{Image, TableMap, ValueRef, WireColumn};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Column, ColumnKind, Table, Value};
+use crate::model::{Column, ColumnKind, Table};
 
 /// Checks that the log's table and green's are the same, column by column.
 ///
@@ -141,38 +140,31 @@ fn fits(type_code: u8, kind: ColumnKind) -> bool {
     }
 }
 
-/// An image of the log as a row of green: a value for every column.
+/// Checks that an image has a value for every column of green that can be written.
 ///
 /// # Errors
-/// `Setting` where the image lacks a column.
-pub(super) fn row(image: &Image<'_>, target: &TargetTable) -> Result<Vec<Value>> {
+/// `Setting` where it lacks one.
+pub(super) fn check_image(image: &Image<'_>, target: &TargetTable) -> Result<()> {
     if image.len() != target.columns.len() {
         return Err(Error::internal("an image with another number of columns than its table"));
     }
-    image.to_values()?.into_iter().zip(&target.columns).map(|(value, column)| self::value(value, column)).collect()
+    let column = |index: usize| target.columns.get(index);
+    match image.lacks(|index| column(index).is_some_and(|column| column.is_generated)) {
+        None => Ok(()),
+        Some(index) => Err(Error::new(ErrorKind::Setting, "the row image lacks a column")
+            .with_advice("set binlog_row_image=FULL on blue, for all sessions, and build green anew with `create`")
+            .at(|place| place.column = column(index).map(|column| column.name.clone()))),
+    }
 }
 
-fn value(value: Option<Value>, column: &TargetColumn) -> Result<Value> {
+/// The value with the sign that green's column has, where the log does not say it.
+pub fn with_sign<'a>(value: ValueRef<'a>, column: &TargetColumn) -> ValueRef<'a> {
     match (value, column.kind) {
-        // Never written, and part of no key that is asked for.
-        (None, _) if column.is_generated => Ok(Value::Null),
-        (None, _) => Err(Error::new(ErrorKind::Setting, "the row image lacks a column")
-            .with_advice("set binlog_row_image=FULL on blue, for all sessions, and build green anew with `create`")
-            .at(|place| place.column = Some(column.name.clone()))),
-        (Some(Value::Int(number)), ColumnKind::Integer(bytes)) if column.is_unsigned => {
+        (ValueRef::Int(number), ColumnKind::Integer(bytes)) if column.is_unsigned => {
             let mask = if bytes >= 8 { u64::MAX } else { (1 << (8 * u32::from(bytes))) - 1 };
-            Ok(Value::UInt(number.cast_unsigned() & mask))
+            ValueRef::UInt(number.cast_unsigned() & mask)
         }
-        (Some(Value::Bytes(bytes)), ColumnKind::FixedBinary) => {
-            let length = column.fixed_bytes.unwrap_or(bytes.len());
-            if bytes.len() >= length {
-                return Ok(Value::Bytes(bytes));
-            }
-            let mut padded = BytesMut::from(bytes.as_ref());
-            padded.resize(length, 0);
-            Ok(Value::Bytes(padded.freeze()))
-        }
-        (Some(value), _) => Ok(value),
+        _ => value,
     }
 }
 
@@ -194,11 +186,16 @@ mod tests {
             collation: None,
             length: Some(10),
         };
-        let table =
-            Table { name: name.clone(), columns: vec![column], unique_keys: Vec::new(), engine: "InnoDB".into() };
+        let table = Table {
+            name: name.clone(),
+            columns: vec![column],
+            unique_keys: Vec::new(),
+            engine: "InnoDB".into(),
+            references: Vec::new(),
+        };
         let mut wire = WireColumn::new(ColumnType::MYSQL_TYPE_VARCHAR as u8, 40, false);
         wire.collation = Some(collation);
-        check(&TableMap::new(flavor, name, vec![wire], None), &TargetTable::new(table, flavor))
+        check(&TableMap::new(flavor, name, vec![wire], None), &TargetTable::new(table, flavor, false))
     }
 
     #[test]

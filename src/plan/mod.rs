@@ -1,7 +1,7 @@
 //! Transactions → groups of row operations for green. Pure: no sockets, no clock, no SQL.
 //!
-//! A group is a run of whole blue transactions that becomes one green transaction. Its operations stand in source
-//! order, with every row mapped onto green's columns.
+//! A group is a run of whole blue transactions that becomes one green transaction. All changes of a row become one
+//! operation where that is sound (`merge` says when); the rows stay in the events' bytes, and operations name their places.
 //!
 //! # Invariants
 //! 1. A group holds whole transactions only; a transaction that cannot be planned leaves the group as it was.
@@ -9,12 +9,14 @@
 //!    differently. Nothing is passed over but the tables that are the server's or this library's own.
 //! 3. The position moves with every transaction, also one that changes nothing green holds.
 
+mod key;
 mod mapping;
+mod merge;
 mod op;
 mod planner;
 mod target;
 
-pub use mapping::compare;
-pub use op::{Group, Op, RowOp};
+pub use mapping::{compare, with_sign};
+pub use op::{Group, Op, RowOp, RowPlace};
 pub use planner::Planner;
 pub use target::{TargetColumn, TargetTable};

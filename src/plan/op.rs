@@ -1,13 +1,15 @@
 use std::sync::Arc;
 
 use super::TargetTable;
-use crate::model::{ChangeKind, Position, Value};
+use crate::decode::{Image, RowBuffer, RowsChange};
+use crate::error::{Error, Result};
+use crate::model::{ChangeKind, Position};
 
 /// A run of whole blue transactions, to be applied as one green transaction.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Group {
-    /// The row operations in source order.
+    /// The row operations, in an order in which no key of green stands in their way.
     pub ops: Vec<Op>,
     /// Where blue's log goes on after the group.
     pub position: Position,
@@ -15,8 +17,12 @@ pub struct Group {
     pub committed_at_micros: u64,
     /// How many transactions it holds.
     pub transactions: u64,
+    /// How many rows blue changed; the operations may be fewer.
+    pub row_changes: u64,
     /// Bytes of their events.
     pub bytes: u64,
+    /// The events that the operations' rows are in.
+    pub(super) events: Vec<RowsChange>,
 }
 
 /// One row's change on green.
@@ -30,23 +36,34 @@ pub struct Op {
     /// Whether green shall check and cascade foreign keys. Off where blue's session had them off, and for cascaded
     /// changes that the log carries itself.
     pub foreign_key_checks: bool,
+    /// Whether no other operation of the group is of the same row.
+    pub is_merged: bool,
 }
 
-/// What to do with a row. Rows have a value for each of the table's columns, in order.
-#[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::exhaustive_enums, reason = "one for each kind of row event")]
+/// What to do with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a row comes, changes or goes")]
 pub enum RowOp {
     /// The row is new.
-    Insert(Vec<Value>),
+    Insert(RowPlace),
     /// The row changes.
     Update {
-        /// As it was.
-        before: Vec<Value>,
-        /// As it shall be.
-        after: Vec<Value>,
+        /// As it was: the image before.
+        before: RowPlace,
+        /// As it shall be: the image after.
+        after: RowPlace,
+        /// Whether the row key stays as it was, byte for byte.
+        keeps_key: bool,
     },
     /// The row goes.
-    Delete(Vec<Value>),
+    Delete(RowPlace),
+}
+
+/// Where in a group's events a row is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowPlace {
+    pub(super) event: u32,
+    pub(super) offset: u32,
 }
 
 impl RowOp {
@@ -58,4 +75,30 @@ impl RowOp {
             RowOp::Delete(_) => ChangeKind::Delete,
         }
     }
+}
+
+impl Group {
+    /// A row as it was. `buffer` is reused from one row to the next.
+    ///
+    /// # Errors
+    /// `Internal`: a place of another group, or of an insert.
+    pub fn before<'a>(&'a self, place: RowPlace, buffer: &'a mut RowBuffer) -> Result<Image<'a>> {
+        self.event(place)?.row_at(place.offset, buffer)?.before.ok_or_else(no_image)
+    }
+
+    /// A row as it became. `buffer` is reused from one row to the next.
+    ///
+    /// # Errors
+    /// `Internal`: a place of another group, or of a delete.
+    pub fn after<'a>(&'a self, place: RowPlace, buffer: &'a mut RowBuffer) -> Result<Image<'a>> {
+        self.event(place)?.row_at(place.offset, buffer)?.after.ok_or_else(no_image)
+    }
+
+    fn event(&self, place: RowPlace) -> Result<&RowsChange> {
+        usize::try_from(place.event).ok().and_then(|index| self.events.get(index)).ok_or_else(no_image)
+    }
+}
+
+fn no_image() -> Error {
+    Error::internal("a row operation without the image it must have")
 }

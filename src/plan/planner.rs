@@ -1,38 +1,62 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Group, Op, RowOp, TargetTable, mapping};
-use crate::decode::{Change, Image, RowBuffer, RowsChange, Statement, TableMap, Transaction};
+use super::merge::Changes;
+use super::{Group, RowPlace, TargetTable, mapping};
+use crate::decode::{Change, RowBuffer, RowsChange, Statement, TableMap, Transaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ChangeKind, Coordinates, Flavor, Position, Table, TableName};
 
 /// Gathers transactions into groups.
 #[derive(Debug)]
 pub struct Planner {
-    tables: HashMap<TableName, Arc<TargetTable>>,
-    /// The log's table that was last checked against green's.
-    checked: HashMap<TableName, Arc<TableMap>>,
+    tables: HashMap<TableName, Known>,
+    /// The changes of each table, or of tables that foreign keys connect.
+    units: Vec<Changes>,
+    /// Which of them have any.
+    changed: Vec<usize>,
+    /// How many changes units had before events of the transaction that is being added.
+    undo: Vec<(usize, usize)>,
     /// The position after everything that was added.
     position: Position,
-    ops: Vec<Op>,
+    events: Vec<RowsChange>,
     buffer: RowBuffer,
     transactions: u64,
+    row_changes: u64,
     bytes: u64,
     committed_at_micros: u64,
     has_moved: bool,
 }
 
+/// A table of green.
+#[derive(Debug)]
+struct Known {
+    table: Arc<TargetTable>,
+    /// Whose changes its own are among.
+    unit: usize,
+    /// The log's table that was last checked against it.
+    checked: Option<Arc<TableMap>>,
+}
+
 impl Planner {
     /// A planner for the `tables` of a green of `flavor`, with everything before `position` applied.
     pub fn new(tables: Vec<Table>, flavor: Flavor, position: Position) -> Planner {
-        let tables = tables.into_iter().map(|table| (table.name.clone(), Arc::new(TargetTable::new(table, flavor))));
+        let families = families(&tables);
+        let units = tables.iter().map(|_| Changes::default()).collect();
+        let tables = tables.into_iter().zip(families).map(|(table, family)| {
+            let table = Arc::new(TargetTable::new(table, flavor, family.is_related));
+            (table.name.clone(), Known { table, unit: family.unit, checked: None })
+        });
         Planner {
             tables: tables.collect(),
-            checked: HashMap::new(),
+            units,
+            changed: Vec::new(),
+            undo: Vec::new(),
             position,
-            ops: Vec::new(),
+            events: Vec::new(),
             buffer: RowBuffer::new(),
             transactions: 0,
+            row_changes: 0,
             bytes: 0,
             committed_at_micros: 0,
             has_moved: false,
@@ -43,34 +67,26 @@ impl Planner {
     ///
     /// # Errors
     /// `Unsupported` and `Setting` (invariant 2); the group is then as it was before.
-    pub fn add(&mut self, transaction: &Transaction) -> Result<()> {
-        let mut ops = Vec::new();
-        let at_transaction =
-            |error: Error| error.at(|place| place.gtid = transaction.gtid.as_ref().map(ToString::to_string));
-        for change in &transaction.changes {
-            match change {
-                Change::Rows(rows) => self.plan_rows(rows, &mut ops).map_err(|error| {
-                    at_transaction(error.at(|place| {
-                        place.coordinates.get_or_insert_with(|| rows.start.clone());
-                        place.table = Some(rows.table.name.to_string());
-                        place.event = Some(event_name(rows.kind).into());
-                    }))
-                })?,
-                Change::Statement(statement) => plan_statement(statement).map_err(at_transaction)?,
-                #[expect(unreachable_patterns, reason = "the enum may grow")]
-                _ => return Err(Error::internal("an unknown kind of change")),
+    pub fn add(&mut self, transaction: Transaction) -> Result<()> {
+        let (events, row_changes) = (self.events.len(), self.row_changes);
+        self.undo.clear();
+        if let Err(error) = self.plan(&transaction.changes) {
+            self.events.truncate(events);
+            self.row_changes = row_changes;
+            for (unit, count) in self.undo.drain(..).rev() {
+                self.units[unit].truncate(count);
             }
+            return Err(error.at(|place| place.gtid = transaction.gtid.as_ref().map(ToString::to_string)));
         }
-        self.ops.append(&mut ops);
         self.transactions += 1;
         self.bytes += transaction.bytes;
         self.committed_at_micros = transaction.committed_at_micros;
-        self.position.coordinates = transaction.end.clone();
         if let Some(executed) = &mut self.position.gtid
             && !transaction.gtids().all(|gtid| executed.insert(gtid))
         {
             return Err(Error::internal("a GTID of the other flavour"));
         }
+        self.position.coordinates = transaction.end;
         self.has_moved = true;
         Ok(())
     }
@@ -86,18 +102,21 @@ impl Planner {
         if !std::mem::take(&mut self.has_moved) {
             return None;
         }
+        let ops = self.changed.drain(..).flat_map(|unit| self.units[unit].take()).collect();
         Some(Group {
-            ops: std::mem::take(&mut self.ops),
+            ops,
             position: self.position.clone(),
             committed_at_micros: std::mem::take(&mut self.committed_at_micros),
             transactions: std::mem::take(&mut self.transactions),
+            row_changes: std::mem::take(&mut self.row_changes),
             bytes: std::mem::take(&mut self.bytes),
+            events: std::mem::take(&mut self.events),
         })
     }
 
-    /// How many row operations the group has.
-    pub fn op_count(&self) -> usize {
-        self.ops.len()
+    /// How many rows blue changed in the group.
+    pub fn row_changes(&self) -> u64 {
+        self.row_changes
     }
 
     /// Bytes of the group's events.
@@ -105,40 +124,93 @@ impl Planner {
         self.bytes
     }
 
-    fn plan_rows(&mut self, change: &RowsChange, ops: &mut Vec<Op>) -> Result<()> {
-        if change.table.name.is_system() {
-            return Ok(());
-        }
-        let table = self.target(&change.table)?;
-        let image = |image: Option<Image<'_>>| match image {
-            Some(image) => mapping::row(&image, &table),
-            None => Err(Error::internal("a row change without an image it must have")),
-        };
-        let mut rows = change.rows(&mut self.buffer);
-        while let Some(row) = rows.next()? {
-            let row = match change.kind {
-                ChangeKind::Insert => RowOp::Insert(image(row.after)?),
-                ChangeKind::Update => RowOp::Update { before: image(row.before)?, after: image(row.after)? },
-                ChangeKind::Delete => RowOp::Delete(image(row.before)?),
-            };
-            ops.push(Op { table: table.clone(), row, foreign_key_checks: !change.flags.no_foreign_key_checks });
+    fn plan(&mut self, changes: &[Change]) -> Result<()> {
+        for change in changes {
+            match change {
+                Change::Rows(rows) => self.plan_rows(rows).map_err(|error| {
+                    error.at(|place| {
+                        place.coordinates.get_or_insert_with(|| rows.start.clone());
+                        place.table = Some(rows.table.name.to_string());
+                        place.event = Some(event_name(rows.kind).into());
+                    })
+                })?,
+                Change::Statement(statement) => plan_statement(statement)?,
+                #[expect(unreachable_patterns, reason = "the enum may grow")]
+                _ => return Err(Error::internal("an unknown kind of change")),
+            }
         }
         Ok(())
     }
 
-    /// Green's table for the log's, checked once for each table map that differs from the one before.
-    fn target(&mut self, wire: &Arc<TableMap>) -> Result<Arc<TargetTable>> {
-        let target = self.tables.get(&wire.name).ok_or_else(|| {
+    fn plan_rows(&mut self, change: &RowsChange) -> Result<()> {
+        if change.table.name.is_system() {
+            return Ok(());
+        }
+        let known = self.tables.get_mut(&change.table.name).ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, "green has no such table")
                 .with_advice("build green anew with `create`: tables made on blue later are not replicated yet")
         })?;
-        let is_checked = self.checked.get(&wire.name).is_some_and(|last| Arc::ptr_eq(last, wire) || last == wire);
-        if !is_checked {
-            mapping::check(wire, target)?;
-            self.checked.insert(wire.name.clone(), wire.clone());
+        known.check(&change.table)?;
+        let (table, changes) = (&known.table, &mut self.units[known.unit]);
+        if changes.is_empty() {
+            self.changed.push(known.unit);
         }
-        Ok(target.clone())
+        self.undo.push((known.unit, changes.len()));
+        let event = u32::try_from(self.events.len()).map_err(|_| Error::internal("too many events in a group"))?;
+        let mut rows = change.rows(&mut self.buffer);
+        loop {
+            let place = RowPlace { event, offset: rows.offset() };
+            let Some(row) = rows.next()? else { break };
+            for image in [&row.before, &row.after].into_iter().flatten() {
+                mapping::check_image(image, table)?;
+            }
+            changes.add(table, &row, place, !change.flags.no_foreign_key_checks)?;
+            self.row_changes += 1;
+        }
+        self.events.push(change.clone());
+        Ok(())
     }
+}
+
+impl Known {
+    /// Compares with the log's table, once for each table map that differs from the one before.
+    fn check(&mut self, wire: &Arc<TableMap>) -> Result<()> {
+        let is_checked = self.checked.as_ref().is_some_and(|last| Arc::ptr_eq(last, wire) || last == wire);
+        if !is_checked {
+            mapping::check(wire, &self.table)?;
+        }
+        // The newest, so that the next comparison is one of addresses.
+        self.checked = Some(wire.clone());
+        Ok(())
+    }
+}
+
+/// What foreign keys make of a table.
+#[derive(Clone, Copy)]
+struct Family {
+    unit: usize,
+    is_related: bool,
+}
+
+/// Each table's family: the tables that foreign keys connect, over any number of steps, have one unit.
+fn families(tables: &[Table]) -> Vec<Family> {
+    let mut families: Vec<Family> = (0..tables.len()).map(|unit| Family { unit, is_related: false }).collect();
+    // Letters of different case may be one table's name; taking two tables for one costs speed only.
+    let lower = |name: &TableName| name.to_string().to_lowercase();
+    let mut indexes: HashMap<String, Vec<usize>> = HashMap::new();
+    for (index, table) in tables.iter().enumerate() {
+        indexes.entry(lower(&table.name)).or_default().push(index);
+    }
+    for (child, table) in tables.iter().enumerate() {
+        families[child].is_related |= !table.references.is_empty();
+        for &parent in table.references.iter().filter_map(|name| indexes.get(&lower(name))).flatten() {
+            let (joined, unit) = (families[child].unit, families[parent].unit);
+            for family in families.iter_mut().filter(|family| family.unit == joined || family.unit == unit) {
+                *family = Family { unit, is_related: true };
+            }
+        }
+    }
+    families
 }
 
 fn plan_statement(statement: &Statement) -> Result<()> {
@@ -165,103 +237,275 @@ fn event_name(kind: ChangeKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
-    use crate::decode::WireColumn;
-    use crate::model::{
-        Column, ColumnKind, Gtid, GtidPosition, MariaDbGtid, MariaDbGtidList, RowsFlags, UniqueKey, Value,
-    };
+    use crate::decode::{Image, ValueRef, WireColumn};
+    use crate::model::{Column, ColumnKind, Gtid, GtidPosition, MariaDbGtid, MariaDbGtidList, RowsFlags, UniqueKey};
+    use crate::plan::{Op, RowOp};
 
-    fn column(name: &str) -> Column {
+    /// `b` has a key, `u` another unique one too, `t` one of text, `k` none; `child` refers to `parent`.
+    const TABLES: [&str; 6] = ["b", "u", "t", "k", "parent", "child"];
+
+    fn column(name: &str, kind: ColumnKind) -> Column {
         Column {
             name: name.into(),
-            kind: ColumnKind::Integer(4),
-            full_type: "int unsigned".into(),
-            is_unsigned: true,
-            is_nullable: false,
+            kind,
+            full_type: String::new(),
+            is_unsigned: kind == ColumnKind::Integer(4),
+            is_nullable: name == "u",
             is_generated: false,
-            charset: None,
+            charset: (kind == ColumnKind::Text).then(|| "utf8mb4".into()),
             collation: None,
             length: None,
         }
     }
 
     fn table(name: &str) -> Table {
-        let key = UniqueKey { name: "PRIMARY".into(), columns: vec![0], is_row_key: true, is_whole: true };
+        let key =
+            |name: &str, columns, is_row_key| UniqueKey { name: name.into(), columns, is_row_key, is_whole: true };
+        let kind = if name == "t" { ColumnKind::Text } else { ColumnKind::Integer(4) };
+        let unique_keys = match name {
+            "k" => Vec::new(),
+            "u" => vec![key("PRIMARY", vec![0], true), key("u", vec![1], false)],
+            _ => vec![key("PRIMARY", vec![0], true)],
+        };
         Table {
             name: TableName::new("s", name),
-            columns: vec![column("id"), column("n")],
-            unique_keys: vec![key],
+            columns: vec![column("id", kind), column("u", ColumnKind::Integer(4)), column("n", ColumnKind::Integer(4))],
+            unique_keys,
             engine: "InnoDB".into(),
+            references: if name == "child" { vec![TableName::new("s", "parent")] } else { Vec::new() },
         }
     }
 
     fn planner() -> Planner {
         let start = Position::new(Coordinates::new("bin.000001", 4), Some(GtidPosition::empty(Flavor::MariaDb)));
-        Planner::new(vec![table("a"), table("b")], Flavor::MariaDb, start)
+        Planner::new(TABLES.map(table).into(), Flavor::MariaDb, start)
     }
 
-    fn wire(name: &str, columns: usize) -> Arc<TableMap> {
-        let columns = (0..columns).map(|_| WireColumn::new(3, 0, false)).collect();
+    fn wire(name: &str) -> Arc<TableMap> {
+        let key = if name == "t" { WireColumn::new(15, 40, false) } else { WireColumn::new(3, 0, false) };
+        let columns = vec![key, WireColumn::new(3, 0, true), WireColumn::new(3, 0, false)];
         Arc::new(TableMap::new(Flavor::MariaDb, TableName::new("s", name), columns, None))
     }
 
-    /// A transaction of one row event per table name; row `n` has the id `n`.
-    fn transaction(number: u64, tables: &[&str], rows: usize) -> Transaction {
+    /// A row; the key is a text or a number.
+    #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+    struct Record {
+        id: String,
+        u: Option<u32>,
+        n: u32,
+    }
+
+    impl Record {
+        fn bytes(&self) -> Vec<u8> {
+            let mut bytes = vec![u8::from(self.u.is_none()) << 1];
+            match self.id.parse::<u32>() {
+                Ok(id) => bytes.extend(id.to_le_bytes()),
+                Err(_) => {
+                    bytes.push(self.id.len() as u8);
+                    bytes.extend(self.id.as_bytes());
+                }
+            }
+            bytes.extend(self.u.map(u32::to_le_bytes).into_iter().flatten());
+            bytes.extend(self.n.to_le_bytes());
+            bytes
+        }
+
+        fn read(image: &Image<'_>) -> Record {
+            let value = |index: usize| image.get(index).unwrap().unwrap();
+            let number = |index: usize| match value(index) {
+                ValueRef::Int(number) => Some(number as u32),
+                _ => None,
+            };
+            let id = match value(0) {
+                ValueRef::Bytes(text) => String::from_utf8(text.to_vec()).unwrap(),
+                _ => number(0).unwrap().to_string(),
+            };
+            Record { id, u: number(1), n: number(2).unwrap() }
+        }
+
+        /// The key as a collation takes it that passes over case and blanks at the end.
+        fn key(&self) -> String {
+            self.id.trim_end().to_lowercase().replace('ß', "ss")
+        }
+    }
+
+    /// A server that has these tables, and refuses what a real one would.
+    #[derive(Debug, PartialEq, Eq)]
+    struct Model(BTreeMap<&'static str, Vec<Record>>);
+
+    impl Model {
+        fn new() -> Model {
+            Model(TABLES.into_iter().map(|name| (name, Vec::new())).collect())
+        }
+
+        fn rows(&mut self, table: &str) -> &mut Vec<Record> {
+            self.0.get_mut(table).unwrap()
+        }
+
+        fn takes(&mut self, table: &str, row: &Record) -> bool {
+            table == "k"
+                || !self
+                    .rows(table)
+                    .iter()
+                    .any(|other| other.key() == row.key() || table == "u" && other.u.is_some() && other.u == row.u)
+        }
+
+        fn insert(&mut self, table: &str, row: Record) {
+            assert!(self.takes(table, &row), "{table}: {row:?} has a key that is there");
+            let rows = self.rows(table);
+            rows.push(row);
+            rows.sort();
+        }
+
+        fn remove(&mut self, table: &str, row: &Record) {
+            let place = self.rows(table).iter().position(|other| match table {
+                "k" => other == row,
+                _ => other.key() == row.key(),
+            });
+            self.rows(table).remove(place.unwrap_or_else(|| panic!("{table} does not have {row:?}")));
+        }
+
+        fn apply(&mut self, group: &Group) {
+            for Op { table, row, .. } in &group.ops {
+                let (name, buffer) = (table.name.table.as_str(), &mut RowBuffer::new());
+                match *row {
+                    RowOp::Insert(place) => self.insert(name, Record::read(&group.after(place, buffer).unwrap())),
+                    RowOp::Delete(place) => self.remove(name, &Record::read(&group.before(place, buffer).unwrap())),
+                    RowOp::Update { before, after, keeps_key } => {
+                        let before = Record::read(&group.before(before, buffer).unwrap());
+                        let after = Record::read(&group.after(after, buffer).unwrap());
+                        assert_eq!(keeps_key, name != "k" && before.id == after.id);
+                        self.remove(name, &before);
+                        self.insert(name, after);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What somebody wants to do; where the tables do not allow it, something like it is done.
+    #[derive(Debug, Clone)]
+    struct Wish {
+        table: usize,
+        deletes: bool,
+        row: usize,
+        id: usize,
+        u: Option<u32>,
+        n: u32,
+        ends_transaction: bool,
+        ends_group: bool,
+    }
+
+    fn wish() -> impl Strategy<Value = Wish> {
+        let parts = (
+            0..6_usize,
+            proptest::bool::weighted(0.15),
+            0..4_usize,
+            0..7_usize,
+            proptest::option::weighted(0.8, 0..4_u32),
+            0..3_u32,
+        );
+        (parts, any::<bool>(), proptest::bool::weighted(0.04)).prop_map(|(parts, ends_transaction, ends_group)| {
+            let (table, deletes, row, id, u, n) = parts;
+            Wish { table, deletes, row, id, u, n, ends_transaction, ends_group }
+        })
+    }
+
+    /// Does what is wished on blue and gives the event.
+    fn fulfil(blue: &mut Model, wish: &Wish) -> Option<RowsChange> {
+        let table = TABLES[wish.table];
+        let ids =
+            if table == "t" { ["a", "A", "a  ", "ss", "ß", "b", "c"] } else { ["0", "1", "2", "3", "4", "5", "6"] };
+        let mut after = Record { id: ids[wish.id].into(), u: wish.u, n: wish.n };
+        let before = blue.rows(table).get(wish.row).cloned();
+        if let Some(before) = &before {
+            blue.remove(table, before);
+        }
+        // Without its other unique value it may do, or with the key that it had.
+        for (u, id) in [(None, None), (before.as_ref().and_then(|row| row.u), before.as_ref().map(|row| &row.id))] {
+            if !blue.takes(table, &after) {
+                after = Record { id: id.unwrap_or(&after.id).clone(), u, n: after.n };
+            }
+        }
+        let after = (blue.takes(table, &after) && (before.is_none() || !wish.deletes)).then_some(after);
+        if let Some(after) = &after {
+            blue.insert(table, after.clone());
+        }
+        let (kind, rows) = match (before, after) {
+            (None, None) => return None,
+            (None, Some(after)) => (ChangeKind::Insert, after.bytes()),
+            (Some(before), None) => (ChangeKind::Delete, before.bytes()),
+            (Some(before), Some(after)) => (ChangeKind::Update, [before.bytes(), after.bytes()].concat()),
+        };
+        Some(RowsChange::full(wire(table), kind, RowsFlags::default(), &rows, Coordinates::new("bin.000001", 50)))
+    }
+
+    fn transaction(number: u64, changes: Vec<Change>) -> Transaction {
         let at = |offset| Coordinates::new("bin.000001", offset);
         let mut transaction = Transaction::new(at(number * 100), at(number * 100 + 100));
         transaction.gtid = Some(Gtid::MariaDb(MariaDbGtid { domain: 0, server: 1, sequence: number }));
         transaction.bytes = 100;
         transaction.committed_at_micros = number;
-        let row = |n: usize| [vec![0], (n as i32 - 1).to_le_bytes().to_vec(), (number as i32).to_le_bytes().to_vec()];
-        let bytes: Vec<u8> = (0..rows).flat_map(row).flatten().collect();
-        transaction.changes = tables
-            .iter()
-            .map(|name| {
-                let flags = RowsFlags::default();
-                Change::Rows(RowsChange::full(wire(name, 2), ChangeKind::Insert, flags, &bytes, at(number * 100 + 50)))
-            })
-            .collect();
+        transaction.changes = changes;
         transaction
     }
 
+    fn insert(table: &str, id: u32) -> Change {
+        let row = Record { id: id.to_string(), u: None, n: 0 };
+        let at = Coordinates::new("bin.000001", 150);
+        Change::Rows(RowsChange::full(wire(table), ChangeKind::Insert, RowsFlags::default(), &row.bytes(), at))
+    }
+
     proptest! {
-        /// Invariants 1 and 3: however groups are cut, every operation comes once, in order, and the last group's
-        /// position is behind all transactions, those of tables that are not the deployment's too.
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+        /// Any transactions, however groups are cut, leave green as blue is, and no operation meets a key in its way.
         #[test]
-        fn groups_hold_every_operation_once(shapes in proptest::collection::vec((0usize..4, 1usize..5, any::<bool>()), 1..40)) {
-            let mut planner = planner();
-            let (mut sequences, mut transactions, mut last) = (Vec::new(), 0, None);
-            for (index, (kind, rows, cut)) in shapes.iter().enumerate() {
-                let number = index as u64 + 1;
-                let tables: &[&str] = [&["a"][..], &["a", "b"], &[], &["b"]][*kind];
-                planner.add(&transaction(number, tables, *rows)).unwrap();
-                if *cut && let Some(group) = planner.take() {
+        fn groups_do_what_blue_did(wishes in proptest::collection::vec(wish(), 1..150)) {
+            let (mut blue, mut green, mut planner) = (Model::new(), Model::new(), planner());
+            let (mut changes, mut number, mut transactions, mut row_changes, mut count) = (Vec::new(), 0, 0, 0, 0);
+            let mut last = None;
+            let mut apply = |planner: &mut Planner, green: &mut Model| {
+                if let Some(group) = planner.take() {
                     transactions += group.transactions;
-                    sequences.extend(group.ops);
+                    row_changes += group.row_changes;
+                    green.apply(&group);
+                    // Where nothing forbids it, a row has one operation.
+                    let keys = |op: &Op| match op.row {
+                        RowOp::Insert(place) => Record::read(&group.after(place, &mut RowBuffer::new()).unwrap()).id,
+                        RowOp::Update { before: place, .. } | RowOp::Delete(place) => {
+                            Record::read(&group.before(place, &mut RowBuffer::new()).unwrap()).id
+                        }
+                    };
+                    let mut touched: Vec<String> =
+                        group.ops.iter().filter(|op| op.table.name.table == "b").map(keys).collect();
+                    touched.sort_unstable();
+                    assert!(touched.is_sorted_by(|one, other| one < other), "a row has two operations");
                     last = Some(group.position);
                 }
+            };
+            for (index, wish) in wishes.iter().enumerate() {
+                let change = fulfil(&mut blue, wish);
+                count += u64::from(change.is_some());
+                changes.extend(change.map(Change::Rows));
+                let is_last = index + 1 == wishes.len();
+                if wish.ends_transaction || wish.ends_group || is_last {
+                    number += 1;
+                    planner.add(transaction(number, std::mem::take(&mut changes))).unwrap();
+                }
+                if wish.ends_group || is_last {
+                    apply(&mut planner, &mut green);
+                }
             }
-            if let Some(group) = planner.take() {
-                transactions += group.transactions;
-                sequences.extend(group.ops);
-                last = Some(group.position);
-            }
-            let expected: Vec<Value> = shapes
-                .iter()
-                .enumerate()
-                .flat_map(|(index, (kind, rows, _))| vec![Value::UInt(index as u64 + 1); [1, 2, 0, 1][*kind] * rows])
-                .collect();
-            let planned: Vec<Value> = sequences
-                .iter()
-                .map(|op| match &op.row { RowOp::Insert(row) => row[1].clone(), _ => Value::Null })
-                .collect();
-            prop_assert_eq!(planned, expected);
-            prop_assert_eq!(transactions, shapes.len() as u64);
+            prop_assert_eq!(&green, &blue);
+            prop_assert_eq!((transactions, row_changes), (number, count));
             let mut list = MariaDbGtidList::default();
-            list.insert(MariaDbGtid { domain: 0, server: 1, sequence: shapes.len() as u64 });
-            let end = Coordinates::new("bin.000001", shapes.len() as u64 * 100 + 100);
+            list.insert(MariaDbGtid { domain: 0, server: 1, sequence: number });
+            let end = Coordinates::new("bin.000001", number * 100 + 100);
             prop_assert_eq!(last, Some(Position::new(end, Some(GtidPosition::MariaDb(list)))));
             prop_assert!(planner.take().is_none());
         }
@@ -271,45 +515,96 @@ mod tests {
     #[test]
     fn a_refused_transaction_leaves_the_group_as_it_was() {
         let mut planner = planner();
-        planner.add(&transaction(1, &["a"], 2)).unwrap();
-        let mut half = transaction(2, &["a", "a"], 1);
-        let Change::Rows(second) = &mut half.changes[1] else { panic!("not rows") };
-        second.table = wire("a", 3);
-        let error = planner.add(&half).unwrap_err();
+        planner.add(transaction(1, vec![insert("b", 1), insert("b", 2)])).unwrap();
+        let mut other = insert("b", 4);
+        let Change::Rows(rows) = &mut other else { panic!("not rows") };
+        let columns = vec![WireColumn::new(3, 0, false)];
+        rows.table = Arc::new(TableMap::new(Flavor::MariaDb, TableName::new("s", "b"), columns, None));
+        let error = planner.add(transaction(2, vec![insert("b", 3), insert("u", 3), other])).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let place = error.place().unwrap();
-        assert_eq!((place.table.as_deref(), place.gtid.as_deref()), (Some("s.a"), Some("0-1-2")));
-        let unknown = transaction(2, &["a", "elsewhere"], 1);
-        assert_eq!(planner.add(&unknown).unwrap_err().kind(), ErrorKind::Unsupported);
-        let mut statement = transaction(2, &["a"], 1);
-        statement.changes.push(Change::Statement(Statement::new(
+        assert_eq!((place.table.as_deref(), place.gtid.as_deref()), (Some("s.b"), Some("0-1-2")));
+        let mut unknown = insert("b", 4);
+        let Change::Rows(rows) = &mut unknown else { panic!("not rows") };
+        rows.table = wire("elsewhere");
+        let error = planner.add(transaction(2, vec![insert("b", 3), unknown])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let statement = Change::Statement(Statement::new(
             "s",
             "DROP TABLE a".into(),
             Coordinates::new("bin.000001", 260),
             Coordinates::new("bin.000001", 290),
-        )));
-        assert_eq!(planner.add(&statement).unwrap_err().kind(), ErrorKind::Unsupported);
+        ));
+        let error = planner.add(transaction(2, vec![insert("b", 3), statement])).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
         let group = planner.take().unwrap();
-        assert_eq!((group.ops.len(), group.transactions, group.position.coordinates.offset), (2, 1, 200));
-    }
-
-    /// Trap 1: a log without signs has the catalogue's.
-    #[test]
-    fn an_unsigned_column_is_read_with_the_catalogues_sign() {
-        let mut planner = planner();
-        planner.add(&transaction(1, &["a"], 1)).unwrap();
-        let RowOp::Insert(row) = planner.take().unwrap().ops.remove(0).row else { panic!("no insert") };
-        assert_eq!(row[0], Value::UInt(u64::from(u32::MAX)));
+        assert_eq!((group.ops.len(), group.transactions, group.row_changes), (2, 1, 2));
+        assert_eq!(group.position.coordinates.offset, 200);
     }
 
     #[test]
     fn the_servers_own_tables_are_left_out_but_move_the_position() {
         let mut planner = planner();
-        let mut own = transaction(1, &["a"], 3);
-        let Change::Rows(rows) = &mut own.changes[0] else { panic!("not rows") };
+        let mut own = insert("b", 1);
+        let Change::Rows(rows) = &mut own else { panic!("not rows") };
         rows.table = Arc::new(TableMap::new(Flavor::MariaDb, TableName::new("mysql", "x"), Vec::new(), None));
-        planner.add(&own).unwrap();
+        planner.add(transaction(1, vec![own])).unwrap();
         let group = planner.take().unwrap();
         assert_eq!((group.ops.len(), group.position.coordinates.offset), (0, 200));
+    }
+
+    /// Two rows swap a unique value through NULL: merged, each would meet the other's.
+    #[test]
+    fn a_swap_of_unique_values_keeps_its_steps() {
+        let mut planner = planner();
+        let row = |id: u32, u| Record { id: id.to_string(), u, n: 0 }.bytes();
+        let update = |table: &str, id, before, after| {
+            let rows = [row(id, before), row(id, after)].concat();
+            let at = Coordinates::new("bin.000001", 150);
+            Change::Rows(RowsChange::full(wire(table), ChangeKind::Update, RowsFlags::default(), &rows, at))
+        };
+        for table in ["u", "b"] {
+            let swap = vec![
+                update(table, 1, Some(5), None),
+                update(table, 2, Some(6), Some(5)),
+                update(table, 1, None, Some(6)),
+            ];
+            planner.add(transaction(1, swap)).unwrap();
+        }
+        let ops = planner.take().unwrap().ops;
+        let count = |table: &str| ops.iter().filter(|op| op.table.name.table == table).count();
+        assert_eq!((count("u"), count("b")), (3, 2));
+    }
+
+    #[test]
+    fn row_values_are_in_no_debug() {
+        let mut planner = planner();
+        let row = Record { id: "plughvalue".into(), u: None, n: 0 };
+        let at = Coordinates::new("bin.000001", 150);
+        let rows = RowsChange::full(wire("t"), ChangeKind::Insert, RowsFlags::default(), &row.bytes(), at);
+        planner.add(transaction(1, vec![Change::Rows(rows)])).unwrap();
+        let mut shown = format!("{planner:?} {planner:#?}");
+        let group = planner.take().unwrap();
+        shown.push_str(&format!("{group:?} {group:#?}"));
+        for secret in [row.id.clone(), format!("{:?}", row.id.as_bytes()).replace(['[', ']'], "")] {
+            assert!(!shown.contains(&secret));
+        }
+    }
+
+    /// Foreign keys connect over any number of steps, in any order of the tables.
+    #[test]
+    fn families_are_joined_over_steps() {
+        let table = |name: &str, references: &[&str]| {
+            let references = references.iter().map(|name| TableName::new("S", *name)).collect();
+            Table { references, ..table(name) }
+        };
+        let tables =
+            [table("a", &["B"]), table("x", &[]), table("b", &[]), table("c", &["b"]), table("self", &["self"])];
+        let families = families(&tables);
+        let unit = |index: usize| families[index].unit;
+        assert_eq!((unit(0), unit(3)), (unit(2), unit(2)));
+        assert!(unit(1) != unit(2) && unit(4) != unit(2));
+        let related: Vec<bool> = families.iter().map(|family| family.is_related).collect();
+        assert_eq!(related, [true, false, true, true, true]);
     }
 }

@@ -1,3 +1,4 @@
+use super::key;
 use crate::model::{Column, ColumnKind, Flavor, Table, TableName};
 
 /// A table on green, as far as planning and applying need to know it.
@@ -12,6 +13,16 @@ pub struct TargetTable {
     pub row_key: Option<Vec<usize>>,
     /// The columns of every unique key that consists of whole columns, the row key among them.
     pub unique_keys: Vec<Vec<usize>>,
+    /// Whether a row that comes can meet another row in its row key only.
+    pub has_one_key: bool,
+    /// Whether the row key is the primary key, in which a row that comes meets others first.
+    pub has_primary_key: bool,
+    /// Whether rows of equal keys are told by the keys' bytes.
+    pub(super) has_comparable_key: bool,
+    /// Whether changes of a row may be merged at all: the rules of `merge` that the definition decides.
+    pub(super) is_mergeable: bool,
+    /// The unique keys but the row key.
+    pub(super) other_keys: Vec<Vec<usize>>,
 }
 
 /// A column on green.
@@ -38,14 +49,30 @@ pub struct TargetColumn {
 }
 
 impl TargetTable {
-    /// A table of a server of `flavor`.
-    pub fn new(table: Table, flavor: Flavor) -> TargetTable {
+    /// A table of a server of `flavor`. `is_related`: foreign keys connect it with tables, or with itself.
+    pub fn new(table: Table, flavor: Flavor, is_related: bool) -> TargetTable {
+        let has_primary_key = table.row_key().is_some_and(|key| key.name == "PRIMARY");
         let row_key = table.row_key().map(|key| key.columns.clone());
+        let columns: Vec<TargetColumn> =
+            table.columns.into_iter().map(|column| TargetColumn::new(column, flavor)).collect();
+        let is_comparable =
+            |key: &Vec<usize>| key.iter().all(|&index| columns.get(index).is_some_and(key::is_comparable));
+        let (has_one_key, is_whole) = (table.unique_keys.len() == 1, table.unique_keys.iter().all(|key| key.is_whole));
+        let unique_keys: Vec<Vec<usize>> =
+            table.unique_keys.into_iter().filter(|key| key.is_whole).map(|key| key.columns).collect();
+        let has_comparable_key = row_key.as_ref().is_some_and(is_comparable);
+        let is_mergeable = has_comparable_key && is_whole && !is_related && unique_keys.iter().all(is_comparable);
+        let other_keys = unique_keys.iter().filter(|key| row_key.as_ref() != Some(*key)).cloned().collect();
         TargetTable {
             name: table.name,
-            columns: table.columns.into_iter().map(|column| TargetColumn::new(column, flavor)).collect(),
+            columns,
             row_key,
-            unique_keys: table.unique_keys.into_iter().filter(|key| key.is_whole).map(|key| key.columns).collect(),
+            unique_keys,
+            has_one_key,
+            has_primary_key,
+            has_comparable_key,
+            is_mergeable,
+            other_keys,
         }
     }
 }

@@ -8,6 +8,7 @@
 //! 4. After an error or the last row nothing more comes.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::RowsChange;
 use crate::decode::compression::Unzip;
@@ -223,14 +224,40 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
+    /// Where the next row starts, for [`RowsChange::row_at`].
+    pub fn offset(&self) -> u32 {
+        u32::try_from(self.at).unwrap_or(u32::MAX)
+    }
+
     fn row(&self) -> Row<'_> {
-        let count = self.change.table.columns.len();
-        let (first, after) = self.buffer.slots.split_at_checked(count).unwrap_or_default();
-        let image = |slots| Some(Image { change: self.change, event: self.event, slots, made: &self.buffer.made });
-        match self.change.kind {
-            ChangeKind::Insert => Row { before: None, after: image(first) },
-            ChangeKind::Update => Row { before: image(first), after: image(after) },
-            ChangeKind::Delete => Row { before: image(first), after: None },
+        row(self.change, self.buffer)
+    }
+}
+
+/// The row whose places are in the buffer.
+fn row<'r>(change: &'r RowsChange, buffer: &'r RowBuffer) -> Row<'r> {
+    let count = change.table.columns.len();
+    let (first, after) = buffer.slots.split_at_checked(count).unwrap_or_default();
+    let image = |slots| Some(Image { change, event: change.logged(), slots, made: &buffer.made });
+    match change.kind {
+        ChangeKind::Insert => Row { before: None, after: image(first) },
+        ChangeKind::Update => Row { before: image(first), after: image(after) },
+        ChangeKind::Delete => Row { before: image(first), after: None },
+    }
+}
+
+impl RowsChange {
+    /// The row that starts at an offset which [`Rows::offset`] gave.
+    ///
+    /// # Errors
+    /// As [`Rows::next`]; `Corrupt` where the rows have ended.
+    pub fn row_at<'a>(&'a self, offset: u32, buffer: &'a mut RowBuffer) -> Result<Row<'a>> {
+        let mut rows = Rows::new(self, buffer);
+        rows.at = usize::try_from(offset).unwrap_or(usize::MAX);
+        match rows.read() {
+            Ok(true) => Ok(row(self, rows.buffer)),
+            Ok(false) => Err(locate(no_bytes(rows.first.count), self)),
+            Err(error) => Err(locate(error, self)),
         }
     }
 }
@@ -444,6 +471,41 @@ impl<'r> Image<'r> {
     /// As [`Image::get`].
     pub fn to_values(&self) -> Result<Vec<Option<Value>>> {
         self.iter().map(|value| value?.map(|value| value.to_value()).transpose()).collect()
+    }
+
+    /// The first column, if any, that the image does not carry and that `may_lack` does not allow to be absent.
+    pub fn lacks(&self, may_lack: impl Fn(usize) -> bool) -> Option<usize> {
+        let is_absent = |(index, slot): (usize, &Slot)| match slot {
+            Slot::Absent if !may_lack(index) => Some(index),
+            _ => None,
+        };
+        self.slots.iter().enumerate().find_map(is_absent)
+    }
+
+    /// How many bytes the log has for a column; 0 for NULL and where the image does not carry it.
+    pub fn byte_count_at(&self, index: usize) -> usize {
+        self.logged_at(index).flatten().map_or(0, <[u8]>::len)
+    }
+
+    /// Whether a column is logged with the same bytes in both images. `false` also where the images' tables differ.
+    pub fn is_same_at(&self, other: &Image<'_>, index: usize) -> bool {
+        match (self.logged_at(index), other.logged_at(index)) {
+            (Some(ours), Some(theirs)) => {
+                ours == theirs
+                    && (Arc::ptr_eq(&self.change.table, &other.change.table) || self.change.table == other.change.table)
+            }
+            _ => false,
+        }
+    }
+
+    /// The bytes of a value, or `None` inside for NULL.
+    fn logged_at(&self, index: usize) -> Option<Option<&'r [u8]>> {
+        match *self.slots.get(index)? {
+            Slot::Absent | Slot::Diff(..) => None,
+            Slot::Null => Some(None),
+            Slot::Logged(start, length) => Some(Some(part(self.event, start, length))),
+            Slot::Made(start, length) => Some(Some(part(self.made, start, length))),
+        }
     }
 
     /// All columns' values in order, as [`Image::get`].
