@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::{Group, Op, RowOp, TargetTable, mapping};
-use crate::decode::{Change, Image, RowBuffer, RowsChange, Statement, TableMap, Transaction};
+use crate::decode::{Change, Image, RowBuffer, RowsChange, TableMap, Transaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ChangeKind, Coordinates, Flavor, Position, Table, TableName};
 
@@ -10,6 +10,7 @@ use crate::model::{ChangeKind, Coordinates, Flavor, Position, Table, TableName};
 #[derive(Debug)]
 pub struct Planner {
     tables: HashMap<TableName, Arc<TargetTable>>,
+    flavor: Flavor,
     /// The log's table that was last checked against green's.
     checked: HashMap<TableName, Arc<TableMap>>,
     /// The position after everything that was added.
@@ -25,9 +26,9 @@ pub struct Planner {
 impl Planner {
     /// A planner for the `tables` of a green of `flavor`, with everything before `position` applied.
     pub fn new(tables: Vec<Table>, flavor: Flavor, position: Position) -> Planner {
-        let tables = tables.into_iter().map(|table| (table.name.clone(), Arc::new(TargetTable::new(table, flavor))));
         Planner {
-            tables: tables.collect(),
+            tables: targets(tables, flavor),
+            flavor,
             checked: HashMap::new(),
             position,
             ops: Vec::new(),
@@ -39,7 +40,13 @@ impl Planner {
         }
     }
 
-    /// Adds a transaction to the group.
+    /// Takes green's tables as they are now: after a statement changed them.
+    pub fn set_tables(&mut self, tables: Vec<Table>) {
+        self.tables = targets(tables, self.flavor);
+        self.checked.clear();
+    }
+
+    /// Adds a transaction's rows to the group. Its statements were dealt with before: see [`Rules`](super::Rules).
     ///
     /// # Errors
     /// `Unsupported` and `Setting` (invariant 2); the group is then as it was before.
@@ -56,7 +63,7 @@ impl Planner {
                         place.event = Some(event_name(rows.kind).into());
                     }))
                 })?,
-                Change::Statement(statement) => plan_statement(statement).map_err(at_transaction)?,
+                Change::Statement(_) => {}
                 #[expect(unreachable_patterns, reason = "the enum may grow")]
                 _ => return Err(Error::internal("an unknown kind of change")),
             }
@@ -130,7 +137,7 @@ impl Planner {
     fn target(&mut self, wire: &Arc<TableMap>) -> Result<Arc<TargetTable>> {
         let target = self.tables.get(&wire.name).ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, "green has no such table")
-                .with_advice("build green anew with `create`: tables made on blue later are not replicated yet")
+                .with_advice("make it there as it is on blue, or build green anew with `create`")
         })?;
         let is_checked = self.checked.get(&wire.name).is_some_and(|last| Arc::ptr_eq(last, wire) || last == wire);
         if !is_checked {
@@ -141,18 +148,8 @@ impl Planner {
     }
 }
 
-fn plan_statement(statement: &Statement) -> Result<()> {
-    Err(Error::new(
-        ErrorKind::Unsupported,
-        "a statement logged as text (DDL, or DML in statement format) is not replicated yet",
-    )
-    .with_advice(
-        "for DML set binlog_format=ROW on blue; after DDL or account changes on blue build green anew with `create`",
-    )
-    .at(|place| {
-        place.coordinates = Some(statement.end.clone());
-        place.event = Some("QUERY".into());
-    }))
+fn targets(tables: Vec<Table>, flavor: Flavor) -> HashMap<TableName, Arc<TargetTable>> {
+    tables.into_iter().map(|table| (table.name.clone(), Arc::new(TargetTable::new(table, flavor)))).collect()
 }
 
 fn event_name(kind: ChangeKind) -> &'static str {
@@ -281,14 +278,6 @@ mod tests {
         assert_eq!((place.table.as_deref(), place.gtid.as_deref()), (Some("s.a"), Some("0-1-2")));
         let unknown = transaction(2, &["a", "elsewhere"], 1);
         assert_eq!(planner.add(&unknown).unwrap_err().kind(), ErrorKind::Unsupported);
-        let mut statement = transaction(2, &["a"], 1);
-        statement.changes.push(Change::Statement(Statement::new(
-            "s",
-            "DROP TABLE a".into(),
-            Coordinates::new("bin.000001", 260),
-            Coordinates::new("bin.000001", 290),
-        )));
-        assert_eq!(planner.add(&statement).unwrap_err().kind(), ErrorKind::Unsupported);
         let group = planner.take().unwrap();
         assert_eq!((group.ops.len(), group.transactions, group.position.coordinates.offset), (2, 1, 200));
     }
