@@ -13,9 +13,14 @@
 //! trips a group: the statements, and the commit once their counts were looked at.
 
 pub mod checkpoint;
+mod context;
+mod ddl;
+mod definition;
 mod green;
 mod literal;
 mod statement;
 
 pub use checkpoint::{Checkpoint, Stream};
+pub(crate) use context::Defaults;
+pub(crate) use ddl::Statements;
 pub(crate) use green::Applier;

@@ -1,16 +1,16 @@
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::progress::{Progress, State};
 use super::queue::{Closed, Receiver, Sender, queue};
-use crate::apply::Applier;
+use crate::apply::{Applier, Statements};
 use crate::decode::{Assembled, Assembler};
 use crate::error::{Error, Result};
-use crate::model::{Frame, Position};
-use crate::plan::{Group, Planner};
+use crate::model::{Frame, Position, Table};
+use crate::plan::{Ddl, Group, Planner, Rules};
 use crate::source::Dump;
 
 /// Bytes of received events that wait for decoding.
@@ -25,12 +25,22 @@ const GROUP_BYTES: u64 = 8 << 20;
 /// How long the applier is idle before it asks whether the stream is still its own.
 const OWNER_CHECK: Duration = Duration::from_secs(2);
 
+/// What the applier does next.
+enum Step {
+    /// Rows, with their checkpoint.
+    Group(Group),
+    /// A statement; the tables as they are after it go back to the planner, which waits for them.
+    Statement(Box<Ddl>, oneshot::Sender<Option<Vec<Table>>>),
+}
+
 /// Runs all stages until an error, or until `stop` turns true: `Ok` then, at a commit boundary.
 pub(super) async fn run(
     dump: Dump,
     assembler: Assembler,
     planner: Planner,
+    rules: Rules,
     applier: &mut Applier,
+    statements: &Statements,
     progress: watch::Sender<Progress>,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<()> {
@@ -43,8 +53,8 @@ pub(super) async fn run(
     let receiving = Aborted(tokio::spawn(receive(dump, batch_sender, progress.clone())));
     let decode_runtime = runtime.clone();
     let decoding = spawn("bluegreen-decode", move || decode(assembler, &batches, &assembled_sender, &decode_runtime))?;
-    let planning = spawn("bluegreen-plan", move || plan(planner, &assembled, &group_sender))?;
-    let result = apply(groups, applier, progress, stop).await;
+    let planning = spawn("bluegreen-plan", move || plan(planner, &rules, &assembled, &group_sender))?;
+    let result = apply(groups, applier, statements, progress, stop).await;
     // The applier's end of the queues is gone: the other stages end, the receiver by being told so.
     drop(receiving);
     let joined = tokio::task::spawn_blocking(move || [decoding.join(), planning.join()]).await;
@@ -116,12 +126,17 @@ fn decode(
     }
 }
 
-fn plan(mut planner: Planner, assembled: &Receiver<Result<Assembled>>, groups: &mpsc::Sender<Result<Group>>) {
+fn plan(
+    mut planner: Planner,
+    rules: &Rules,
+    assembled: &Receiver<Result<Assembled>>,
+    groups: &mpsc::Sender<Result<Step>>,
+) {
     while let Some(item) = assembled.recv() {
         let mut next = Some(item);
         let mut failure = None;
         while let Some(item) = next.take() {
-            if let Err(error) = item.and_then(|item| add(&mut planner, item)) {
+            if let Err(error) = item.and_then(|item| add(&mut planner, rules, item, groups)) {
                 failure = Some(error);
                 break;
             }
@@ -132,7 +147,7 @@ fn plan(mut planner: Planner, assembled: &Receiver<Result<Assembled>>, groups: &
             }
         }
         if let Some(group) = planner.take()
-            && groups.blocking_send(Ok(group)).is_err()
+            && groups.blocking_send(Ok(Step::Group(group))).is_err()
         {
             return;
         }
@@ -144,9 +159,14 @@ fn plan(mut planner: Planner, assembled: &Receiver<Result<Assembled>>, groups: &
     }
 }
 
-fn add(planner: &mut Planner, item: Assembled) -> Result<()> {
+fn add(planner: &mut Planner, rules: &Rules, item: Assembled, groups: &mpsc::Sender<Result<Step>>) -> Result<()> {
     match item {
-        Assembled::Transaction(transaction) => planner.add(&transaction),
+        Assembled::Transaction(transaction) => {
+            if let Some(ddl) = rules.statement(&transaction)? {
+                run_statement(planner, ddl, groups)?;
+            }
+            planner.add(&transaction)
+        }
         Assembled::Advanced(coordinates) => {
             planner.advance(coordinates);
             Ok(())
@@ -157,9 +177,24 @@ fn add(planner: &mut Planner, item: Assembled) -> Result<()> {
     }
 }
 
+/// A barrier: everything before the statement is on green when it runs, and green's tables are read again behind it.
+fn run_statement(planner: &mut Planner, ddl: Ddl, groups: &mpsc::Sender<Result<Step>>) -> Result<()> {
+    let is_gone = || Error::internal("the applying stage ended");
+    if let Some(group) = planner.take() {
+        groups.blocking_send(Ok(Step::Group(group))).map_err(|_| is_gone())?;
+    }
+    let (reply, tables) = oneshot::channel();
+    groups.blocking_send(Ok(Step::Statement(Box::new(ddl), reply))).map_err(|_| is_gone())?;
+    if let Some(tables) = tables.blocking_recv().map_err(|_| is_gone())? {
+        planner.set_tables(tables);
+    }
+    Ok(())
+}
+
 async fn apply(
-    mut groups: mpsc::Receiver<Result<Group>>,
+    mut groups: mpsc::Receiver<Result<Step>>,
     applier: &mut Applier,
+    statements: &Statements,
     progress: watch::Sender<Progress>,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<()> {
@@ -175,7 +210,16 @@ async fn apply(
             applier.check_owner().await?;
             continue;
         };
-        let group = group.ok_or_else(|| Error::internal("the planning stage ended without a reason"))??;
+        let step = group.ok_or_else(|| Error::internal("the planning stage ended without a reason"))??;
+        let group = match step {
+            Step::Group(group) => group,
+            Step::Statement(ddl, reply) => {
+                let tables = statements.run(applier.session(), &ddl).await?;
+                // The planner is gone only where the stream ends.
+                let _ = reply.send(tables);
+                continue;
+            }
+        };
         let applied = applier.apply(&group).await?;
         progress.send_modify(|progress| {
             progress.state = State::Replicating;

@@ -1,0 +1,414 @@
+//! Statements of blue on green. The servers are the oracle: at the end every object's SHOW CREATE, every account's grants
+//! and every row are the same on both.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::process::Stdio;
+use std::time::Duration;
+
+use bluegreen::ErrorKind;
+use bluegreen::model::Coordinates;
+use bluegreen::plan::Way;
+use bluegreen::sandbox::{Kind, Server};
+use rand::{Rng, SeedableRng};
+use support::Pair;
+
+/// What both families run; each in a session of its own, with `app` as its default schema.
+const SHARED: &[&str] = &[
+    "CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20)) ENGINE = InnoDB",
+    "INSERT INTO a (v) VALUES ('x'), ('y'), ('ж')",
+    "ALTER TABLE a ADD COLUMN n INT NOT NULL DEFAULT 7, ADD KEY (v)",
+    "INSERT INTO a (v, n) VALUES ('z', 1)",
+    "/* hidden */ ALTER TABLE a MODIFY v VARCHAR(60) CHARACTER SET latin2",
+    "UPDATE a SET n = n + 1",
+    "CREATE TABLE b LIKE a",
+    "INSERT INTO b SELECT * FROM a",
+    "RENAME TABLE a TO t, b TO a, t TO b",
+    "DELETE FROM a WHERE id = 1",
+    "CREATE TABLE c (x INT PRIMARY KEY, y DATETIME(3)) COMMENT = 'c; -- it''s'",
+    "INSERT INTO c VALUES (1, '2024-01-01 01:02:03.456')",
+    "TRUNCATE TABLE c",
+    "INSERT INTO c VALUES (2, NULL)",
+    "ALTER TABLE c RENAME TO d",
+    "INSERT INTO d VALUES (3, NULL)",
+    "CREATE INDEX by_y ON d (y)",
+    "DROP INDEX by_y ON d",
+    "CREATE UNIQUE INDEX `once ``only` ON d (y)",
+    "CREATE TABLE p (id INT PRIMARY KEY, r INT) PARTITION BY RANGE (id) (PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20))",
+    "INSERT INTO p VALUES (1, 1), (11, 2)",
+    "ALTER TABLE p ADD PARTITION (PARTITION p2 VALUES LESS THAN (30))",
+    "INSERT INTO p VALUES (21, 3)",
+    "ALTER TABLE p TRUNCATE PARTITION p1",
+    "INSERT INTO p VALUES (12, 4)",
+    "CREATE TABLE px (id INT PRIMARY KEY, r INT)",
+    "INSERT INTO px VALUES (2, 9)",
+    "ALTER TABLE p EXCHANGE PARTITION p0 WITH TABLE px",
+    "UPDATE px SET r = 100 WHERE id = 1",
+    "ALTER TABLE p DROP PARTITION p2",
+    "CREATE TABLE made AS SELECT id, v, 1.5 AS f FROM a",
+    "INSERT INTO made VALUES (99, 'made', 2)",
+    "CREATE OR REPLACE VIEW seen AS SELECT id, v FROM a WHERE id > 1",
+    "ALTER VIEW seen AS SELECT id FROM a",
+    "CREATE VIEW other AS SELECT x FROM d",
+    "DROP VIEW other",
+    "CREATE PROCEDURE pr(IN z INT) BEGIN DECLARE q INT; SET q = z; SELECT q; END",
+    "CREATE FUNCTION fu(z INT) RETURNS INT DETERMINISTIC NO SQL RETURN z + 1",
+    "ALTER PROCEDURE pr COMMENT 'c' SQL SECURITY INVOKER",
+    "CREATE PROCEDURE gone() SELECT 1",
+    "DROP PROCEDURE gone",
+    "CREATE EVENT ev ON SCHEDULE EVERY 1 SECOND DO UPDATE d SET y = NOW(3)",
+    "CREATE EVENT ev2 ON SCHEDULE EVERY 1 DAY DISABLE COMMENT 'DO it' DO SELECT 1",
+    "ALTER EVENT ev2 RENAME TO ev3",
+    "ALTER EVENT ev ON SCHEDULE EVERY 2 DAY ENABLE",
+    "CREATE EVENT ev4 ON SCHEDULE EVERY 1 DAY DO SELECT 1",
+    "DROP EVENT ev4",
+    "CREATE DATABASE IF NOT EXISTS second DEFAULT CHARACTER SET latin1",
+    "CREATE TABLE second.t (id INT PRIMARY KEY, w TEXT)",
+    "INSERT INTO second.t VALUES (1, 'é')",
+    "ALTER DATABASE second DEFAULT CHARACTER SET utf8mb4",
+    "CREATE TABLE second.u (id INT PRIMARY KEY, w TEXT)",
+    "CREATE DATABASE third",
+    "CREATE TABLE third.t (id INT)",
+    "INSERT INTO third.t VALUES (5)",
+    "DROP DATABASE third",
+    "CREATE USER 'u'@'10.%' IDENTIFIED BY 's3cret'",
+    "GRANT SELECT, INSERT ON app.* TO 'u'@'10.%'",
+    "GRANT UPDATE (v) ON app.a TO 'u'@'10.%'",
+    "REVOKE INSERT ON app.* FROM 'u'@'10.%'",
+    "CREATE ROLE ro",
+    "GRANT SELECT ON second.* TO ro",
+    "GRANT ro TO 'u'@'10.%'",
+    "CREATE USER gone@localhost",
+    "RENAME USER gone@localhost TO came@localhost",
+    "DROP USER came@localhost",
+    "SET PASSWORD FOR 'u'@'10.%' = 'other'",
+    "CREATE TEMPORARY TABLE tmp (x INT); INSERT INTO tmp VALUES (1); DROP TEMPORARY TABLE tmp",
+    "CREATE TEMPORARY TABLE a (x INT); ALTER TABLE a ADD y INT; DROP TABLE a",
+    "ANALYZE TABLE a",
+    "OPTIMIZE TABLE d",
+    "FLUSH TABLES",
+    "SET sql_mode = 'ANSI_QUOTES'; CREATE TABLE \"q\"\"q\" (\"select\" INT PRIMARY KEY DEFAULT 3)",
+    "INSERT INTO `q\"q` VALUES (4)",
+    "SET sql_mode = 'NO_BACKSLASH_ESCAPES'; CREATE TABLE bs (c VARCHAR(9) DEFAULT '\\' COMMENT '\\') ENGINE = InnoDB",
+    "SET NAMES latin1; CREATE TABLE l1 (c VARCHAR(9) DEFAULT '\u{e9}') DEFAULT CHARSET utf8mb4",
+    "INSERT INTO l1 VALUES ()",
+    "SET time_zone = '+05:00'; CREATE TABLE tz (id INT PRIMARY KEY, c TIMESTAMP NOT NULL DEFAULT '2020-01-01 00:00:00')",
+    "INSERT INTO tz (id) VALUES (1)",
+    "SET foreign_key_checks = 0; CREATE TABLE child (id INT PRIMARY KEY, par INT, FOREIGN KEY (par) REFERENCES par (id))",
+    "CREATE TABLE par (id INT PRIMARY KEY)",
+    "INSERT INTO par VALUES (1); INSERT INTO child VALUES (1, 1)",
+    "SET foreign_key_checks = 0; DROP TABLE par; CREATE TABLE par (id INT PRIMARY KEY, z INT)",
+    "INSERT INTO par VALUES (1, 2)",
+    "ALTER TABLE child DROP FOREIGN KEY child_ibfk_1",
+    "DROP TABLE IF EXISTS nowhere",
+    "CREATE TABLE d1 (x INT PRIMARY KEY); CREATE TABLE d2 (x INT PRIMARY KEY); INSERT INTO d1 VALUES (1)",
+    "DROP TABLE d1, d2",
+    "CREATE TABLE d1 (y VARCHAR(3) PRIMARY KEY)",
+    "INSERT INTO d1 VALUES ('new')",
+    "ALTER TABLE d1 ENGINE = InnoDB",
+    "ALTER TABLE d1 CONVERT TO CHARACTER SET utf8mb4",
+    "ALTER TABLE d1 AUTO_INCREMENT = 100",
+    "CREATE TABLE g (id INT PRIMARY KEY, h INT GENERATED ALWAYS AS (id * 2) STORED)",
+    "INSERT INTO g (id) VALUES (4)",
+    "BEGIN; INSERT INTO g (id) VALUES (5); DROP TEMPORARY TABLE IF EXISTS nothing; INSERT INTO g (id) VALUES (6); COMMIT",
+];
+
+const MYSQL: &[&str] = &[
+    "SET sql_generate_invisible_primary_key = 1; CREATE TABLE gipk (x INT)",
+    "SET default_collation_for_utf8mb4 = utf8mb4_general_ci; CREATE TABLE oldcoll (x VARCHAR(3)) CHARSET utf8mb4",
+    "SET @@explicit_defaults_for_timestamp = 0; CREATE TABLE ts (id INT PRIMARY KEY, t TIMESTAMP, u TIMESTAMP)",
+    "ALTER USER 'u'@'10.%' PASSWORD EXPIRE INTERVAL 10 DAY",
+    "SET DEFAULT ROLE ro TO 'u'@'10.%'",
+    "ALTER TABLE d1 ALTER COLUMN y SET DEFAULT (UUID())",
+    "ALTER TABLE a RENAME COLUMN v TO w",
+    "INSERT INTO a (w, n) VALUES ('col', 3)",
+    "CREATE TABLE vi (id INT PRIMARY KEY, s INT INVISIBLE DEFAULT 5)",
+    "INSERT INTO vi (id) VALUES (1)",
+];
+
+const MARIADB: &[&str] = &[
+    "CREATE OR REPLACE TABLE d1 (z INT PRIMARY KEY)",
+    "INSERT INTO d1 VALUES (8)",
+    "SET STATEMENT max_statement_time = 10 FOR CREATE TABLE st (id INT PRIMARY KEY)",
+    "INSERT INTO st VALUES (1)",
+    "SET STATEMENT lock_wait_timeout = 10, max_statement_time = 5 FOR ALTER TABLE st ADD y INT",
+    "CREATE SEQUENCE sq START WITH 10 INCREMENT BY 5",
+    "ALTER SEQUENCE sq MAXVALUE 1000",
+    "CREATE SEQUENCE sq2",
+    "DROP SEQUENCE sq2",
+    "ALTER TABLE st ADD COLUMN IF NOT EXISTS y INT",
+    "SET check_constraint_checks = 0; ALTER TABLE st ADD CONSTRAINT ch CHECK (id > 100)",
+    "CREATE OR REPLACE PROCEDURE pr() SELECT 5",
+    "CREATE OR REPLACE USER u2@localhost IDENTIFIED BY 'p'",
+    "SET DEFAULT ROLE ro FOR 'u'@'10.%'",
+    "CREATE TABLE sv (x INT) WITH SYSTEM VERSIONING",
+    "DROP TABLE sv",
+    "SET sql_mode = 'ORACLE'; CREATE OR REPLACE PROCEDURE orap AS BEGIN NULL; END;",
+    "CREATE TABLE u (id UUID PRIMARY KEY)",
+    "SET explicit_defaults_for_timestamp = 0; CREATE TABLE ts (id INT PRIMARY KEY, t TIMESTAMP, u TIMESTAMP)",
+    "SET explicit_defaults_for_timestamp = 1; CREATE TABLE ts1 (id INT PRIMARY KEY, t TIMESTAMP, u TIMESTAMP)",
+    "CREATE TABLE ig (id INT PRIMARY KEY, s INT INVISIBLE DEFAULT 5)",
+    "INSERT INTO ig (id) VALUES (1)",
+];
+
+/// What MySQL 5.6 runs too.
+const OLD: &[&str] = &[
+    "CREATE TABLE a (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(20), ts TIMESTAMP, tt TIMESTAMP) ENGINE = InnoDB",
+    "INSERT INTO a (v, tt) VALUES ('x', '2020-01-01'), ('ж', '2020-01-02')",
+    "ALTER TABLE a ADD COLUMN n INT NOT NULL DEFAULT 7, ADD KEY (v)",
+    "CREATE TABLE u4 (v VARCHAR(20)) DEFAULT CHARSET utf8mb4",
+    "INSERT INTO u4 VALUES ('ss'), ('ß')",
+    "SET sql_mode = 'NO_KEY_OPTIONS,NO_AUTO_CREATE_USER,ANSI'; CREATE TABLE \"b\" (id INT PRIMARY KEY)",
+    "INSERT INTO b VALUES (1)",
+    "RENAME TABLE b TO c",
+    "TRUNCATE c",
+    "INSERT INTO c VALUES (2)",
+    "CREATE VIEW w AS SELECT id FROM c",
+    "CREATE TEMPORARY TABLE tmp (x INT); INSERT INTO tmp VALUES (1); DROP TABLE tmp",
+    "CREATE TEMPORARY TABLE tmp (x INT)",
+    "DROP TABLE IF EXISTS nowhere",
+    "CREATE EVENT ev ON SCHEDULE EVERY 1 DAY DO SELECT 1",
+    "CREATE PROCEDURE pr() BEGIN SELECT 1; END",
+    "ALTER TABLE a DROP COLUMN n, ENGINE = InnoDB",
+    "UPDATE a SET v = 'end' WHERE id = 1",
+];
+
+async fn prepared(blue: Kind, green: Kind) -> Pair {
+    let pair = Pair::start(blue, green).await;
+    pair.blue.sql("CREATE DATABASE app DEFAULT CHARACTER SET utf8mb4").await.unwrap();
+    pair.blue.sql("CREATE TABLE app.first (id INT PRIMARY KEY) ENGINE = InnoDB").await.unwrap();
+    pair.create().await;
+    // What green's own defaults are must not matter.
+    pair.green.sql("SET GLOBAL sql_mode = 'ANSI_QUOTES', GLOBAL time_zone = '-03:00'").await.unwrap();
+    pair
+}
+
+async fn run(pair: &Pair, script: impl Iterator<Item = &&'static str>, pause: Duration) {
+    for sql in script {
+        let names = if sql.contains("SET NAMES") { "" } else { "SET NAMES utf8mb4; " };
+        if let Err(error) = pair.blue.sql(&format!("{names}USE app; {sql}")).await {
+            panic!("{sql}: {error:?}");
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Each object's definition and each account's privileges, as the server prints them.
+async fn catalog(server: &Server) -> BTreeMap<String, String> {
+    const OWN: &str = "NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema', 'bluegreen')";
+    let objects = server
+        .sql(&format!(
+            "SELECT 'DATABASE', SCHEMA_NAME, '' FROM information_schema.SCHEMATA WHERE SCHEMA_NAME {OWN} UNION ALL \
+             SELECT 'TABLE', TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA {OWN} UNION ALL \
+             SELECT ROUTINE_TYPE, ROUTINE_SCHEMA, ROUTINE_NAME FROM information_schema.ROUTINES WHERE ROUTINE_SCHEMA {OWN} \
+             UNION ALL SELECT 'EVENT', EVENT_SCHEMA, EVENT_NAME FROM information_schema.EVENTS WHERE EVENT_SCHEMA {OWN}"
+        ))
+        .await
+        .unwrap();
+    let mut catalog = BTreeMap::new();
+    for line in objects.lines() {
+        let parts: Vec<&str> = line.split('\t').collect();
+        let name = match parts[2] {
+            "" => format!("`{}`", parts[1]),
+            name => format!("`{}`.`{name}`", parts[1]),
+        };
+        let mut text = server
+            .sql(&format!("SET NAMES utf8mb4; SET time_zone = '+00:00'; SHOW CREATE {} {name}", parts[0]))
+            .await
+            .unwrap();
+        for status in [" DISABLE ON SLAVE", " DISABLE ON REPLICA", " DISABLE", " ENABLE"] {
+            text = text.replace(status, "");
+        }
+        let text: Vec<&str> = text.split(' ').filter(|word| !word.starts_with("AUTO_INCREMENT=")).collect();
+        catalog.insert(format!("{} {name}", parts[0]), text.join(" "));
+    }
+    let accounts =
+        "SELECT CONCAT(QUOTE(User), '@', QUOTE(Host)) FROM mysql.user WHERE User NOT LIKE 'm%.%' AND User <> 'root'";
+    for account in server.sql(accounts).await.unwrap().lines() {
+        let is_role = account.starts_with("'ro'") || account.starts_with("'PUBLIC'");
+        let name = if is_role && server.kind().is_mariadb() { account.split('@').next().unwrap() } else { account };
+        let mut text = server.sql(&format!("SHOW GRANTS FOR {name}")).await.unwrap();
+        if !is_role && server.kind() != Kind::MySql56 {
+            text += &server.sql(&format!("SHOW CREATE USER {name}")).await.unwrap();
+        }
+        catalog.insert(format!("account {account}"), text);
+    }
+    catalog
+}
+
+async fn assert_equal(pair: &Pair) {
+    let (blue, green) = (catalog(&pair.blue).await, catalog(&pair.green).await);
+    for (name, text) in &blue {
+        assert_eq!(Some(text), green.get(name), "{name}");
+    }
+    assert_eq!(blue.keys().collect::<Vec<_>>(), green.keys().collect::<Vec<_>>());
+    pair.assert_same().await;
+    let running = "SELECT COUNT(*) FROM information_schema.EVENTS WHERE STATUS = 'ENABLED'";
+    assert_eq!(pair.green.sql(running).await.unwrap(), "0");
+}
+
+/// What the engine ran on green is not taken for somebody else's.
+async fn assert_nothing_foreign(pair: &Pair) {
+    assert_eq!(bluegreen::watch::scan(&pair.green_url(), true).await.unwrap(), []);
+}
+
+async fn follows(blue: Kind, green: Kind, own: &'static [&'static str]) {
+    let pair = prepared(blue, green).await;
+    let replication = pair.replicate().await;
+    run(&pair, SHARED.iter().chain(own), Duration::ZERO).await;
+    pair.level(&replication).await;
+    assert_eq!(replication.progress().borrow().conflicts, 0);
+    replication.stop().await.unwrap();
+    assert_equal(&pair).await;
+    assert_nothing_foreign(&pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_97_to_97() {
+    follows(Kind::MySql97, Kind::MySql97, MYSQL).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_1011_to_1011() {
+    follows(Kind::MariaDb1011, Kind::MariaDb1011, MARIADB).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_56_to_97() {
+    let pair = prepared(Kind::MySql56, Kind::MySql97).await;
+    let replication = pair.replicate().await;
+    run(&pair, OLD.iter(), Duration::ZERO).await;
+    pair.level(&replication).await;
+    replication.stop().await.unwrap();
+    pair.assert_same().await;
+    let columns = "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE, IS_NULLABLE, COLLATION_NAME FROM information_schema.COLUMNS \
+                   WHERE TABLE_SCHEMA = 'app' ORDER BY TABLE_NAME, ORDINAL_POSITION";
+    assert_eq!(pair.blue.sql(columns).await.unwrap(), pair.green.sql(columns).await.unwrap());
+    assert_nothing_foreign(&pair).await;
+}
+
+/// The engine is killed at random while the script runs, and while green is busy with it.
+async fn survives_kill_9(blue: Kind, green: Kind, own: &'static [&'static str]) {
+    let pair = prepared(blue, green).await;
+    let mut random = rand::rngs::StdRng::seed_from_u64(4);
+    let script = run(&pair, SHARED.iter().chain(own), Duration::from_millis(60));
+    tokio::pin!(script);
+    let (mut kills, mut is_running) = (0, true);
+    while is_running || kills < 40 {
+        let mut engine = engine(&pair, &[]);
+        let wait = tokio::time::sleep(Duration::from_millis(random.random_range(50..500)));
+        tokio::pin!(wait);
+        loop {
+            tokio::select! {
+                () = &mut script, if is_running => is_running = false,
+                () = &mut wait => break,
+            }
+        }
+        if engine.try_wait().unwrap().is_some() {
+            let output = engine.wait_with_output().unwrap();
+            panic!("the engine ended by itself: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        engine.kill().unwrap();
+        engine.wait().unwrap();
+        kills += 1;
+    }
+    let output = engine(&pair, &["--until-caught-up"]).wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_equal(&pair).await;
+    assert_nothing_foreign(&pair).await;
+}
+
+/// The program, replicating, with the servers' addresses in its environment.
+fn engine(pair: &Pair, arguments: &[&str]) -> std::process::Child {
+    std::process::Command::new(env!("CARGO_BIN_EXE_bluegreen"))
+        .arg("replicate")
+        .args(arguments)
+        .env("BLUEGREEN_BLUE", pair.blue.url())
+        .env("BLUEGREEN_GREEN", pair.green.url())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_killed_on_mysql() {
+    survives_kill_9(Kind::MySql97, Kind::MySql97, MYSQL).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_killed_on_mariadb() {
+    survives_kill_9(Kind::MariaDb1011, Kind::MariaDb1011, MARIADB).await;
+}
+
+/// Green is killed while it runs a statement; whether it had carried it out or not, it comes out the same.
+async fn survives_greens_death(blue: Kind, green: Kind) {
+    let mut pair = prepared(blue, green).await;
+    pair.blue.sql("CREATE TABLE app.big (id INT AUTO_INCREMENT PRIMARY KEY, v CHAR(200))").await.unwrap();
+    pair.blue.sql("INSERT INTO app.big (v) VALUES ('a'), ('b'), ('c'), ('d')").await.unwrap();
+    for _ in 0..13 {
+        pair.blue.sql("INSERT INTO app.big (v) SELECT v FROM app.big").await.unwrap();
+    }
+    let replication = pair.replicate().await;
+    pair.level(&replication).await;
+    let mut random = rand::rngs::StdRng::seed_from_u64(5);
+    for round in 0..6 {
+        let alter =
+            format!("ALTER TABLE app.big ADD COLUMN c{round} INT NOT NULL DEFAULT {round}, ADD KEY (v, c{round})");
+        pair.blue.sql(&alter).await.unwrap();
+        pair.blue.sql("RENAME TABLE app.big TO app.t, app.t TO app.big").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..700))).await;
+        pair.green.kill().await.unwrap();
+        pair.green.start().await.unwrap();
+    }
+    pair.level(&replication).await;
+    replication.stop().await.unwrap();
+    assert_equal(&pair).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn green_killed_on_mysql() {
+    survives_greens_death(Kind::MySql97, Kind::MySql97).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn green_killed_on_mariadb() {
+    survives_greens_death(Kind::MariaDb1011, Kind::MariaDb1011).await;
+}
+
+/// What is not run stops with its place, and goes on as the operator decides.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_decides_about_what_stopped() {
+    let pair = prepared(Kind::MariaDb1011, Kind::MariaDb1011).await;
+    let mut replication = pair.replicate().await;
+    let trigger = "CREATE TRIGGER app.tr BEFORE INSERT ON app.first FOR EACH ROW SET @x = 1";
+    pair.blue.sql("INSERT INTO app.first VALUES (1)").await.unwrap();
+    pair.blue.sql(trigger).await.unwrap();
+    pair.blue.sql("INSERT INTO app.first VALUES (2)").await.unwrap();
+    let error = replication.finished().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unsupported);
+    assert!(error.advice().unwrap().contains("--statement-at"), "{error}");
+    let place: Coordinates = error.place().unwrap().coordinates.clone().unwrap();
+    assert_eq!(pair.green.sql("SELECT id FROM app.first").await.unwrap(), "1");
+
+    let mut config = pair.config();
+    config.ways.insert(place.clone(), Way::Skip);
+    let replication = bluegreen::pipeline::Replication::start(config).await.unwrap();
+    pair.level(&replication).await;
+    // The trigger is not there, so there is nothing to drop.
+    pair.blue.sql("DROP TRIGGER app.tr").await.unwrap();
+    pair.blue.sql("SET SESSION binlog_format = 'STATEMENT'; INSERT INTO app.first VALUES (3)").await.unwrap();
+    let mut replication = replication;
+    let error = replication.finished().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Setting);
+    assert!(error.advice().unwrap().contains("binlog_format=ROW"), "{error}");
+
+    let place = error.place().unwrap().coordinates.clone().unwrap();
+    let at = format!("{}:{}=apply", place.file, place.offset);
+    let output = engine(&pair, &["--until-caught-up", "--statement-at", &at]).wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_equal(&pair).await;
+    assert_nothing_foreign(&pair).await;
+}
