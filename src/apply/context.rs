@@ -8,10 +8,11 @@ use crate::model::{Flavor, ServerVersion};
 use crate::net::{Session, identifier, text_literal};
 use crate::plan::{Ddl, Object};
 
-/// Bits of the options.
+/// Bits of the options. MariaDB's 15 and 24 were seen in the logs of 10.11 with the setting off and on.
 mod option {
     pub(super) const AUTO_IS_NULL: u32 = 1 << 14;
     pub(super) const NO_CHECK_CONSTRAINT_CHECKS: u32 = 1 << 15;
+    pub(super) const EXPLICIT_DEFAULTS_FOR_TIMESTAMP: u32 = 1 << 24;
     pub(super) const NO_FOREIGN_KEY_CHECKS: u32 = 1 << 26;
     pub(super) const RELAXED_UNIQUE_CHECKS: u32 = 1 << 27;
 }
@@ -26,12 +27,13 @@ const UTF8MB4_GENERAL_CI: u16 = 45;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Defaults {
     storage_engine: Option<String>,
-    explicit_defaults_for_timestamp: Option<String>,
+    /// `None`: the log says it.
+    explicit_defaults_for_timestamp: Option<bool>,
 }
 
 impl Defaults {
     /// Reads them from blue, for sessions that did not change them.
-    pub(crate) async fn read(blue: &mut Session) -> Result<Defaults> {
+    pub(crate) async fn read(blue: &mut Session, version: ServerVersion) -> Result<Defaults> {
         let rows = blue
             .rows(
                 "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('default_storage_engine', \
@@ -39,11 +41,25 @@ impl Defaults {
             )
             .await?;
         let get = |name: &str| rows.iter().find(|row| row.text(0).eq_ignore_ascii_case(name)).map(|row| row.text(1));
+        let explicit = get("explicit_defaults_for_timestamp").map(|value| value == "ON");
         Ok(Defaults {
             storage_engine: get("default_storage_engine"),
-            explicit_defaults_for_timestamp: get("explicit_defaults_for_timestamp"),
+            explicit_defaults_for_timestamp: match has_session_timestamp_defaults(blue, version).await? {
+                true => None,
+                false => explicit,
+            },
         })
     }
+}
+
+/// Whether `explicit_defaults_for_timestamp` is a session's. Only then does the log say how it was set.
+async fn has_session_timestamp_defaults(session: &mut Session, version: ServerVersion) -> Result<bool> {
+    if version.flavor == Flavor::MySql {
+        return Ok(version.is_at_least(Flavor::MySql, (8, 0, 0)));
+    }
+    let scope = "SELECT VARIABLE_SCOPE FROM information_schema.SYSTEM_VARIABLES \
+                 WHERE VARIABLE_NAME = 'EXPLICIT_DEFAULTS_FOR_TIMESTAMP'";
+    Ok(session.first(scope).await?.is_some_and(|row| row.text(0).starts_with("SESSION")))
 }
 
 /// Makes a session of green blue's for this statement.
@@ -52,6 +68,11 @@ impl Defaults {
 /// Green's refusal of a setting.
 pub(super) async fn set(session: &mut Session, ddl: &Ddl, green: ServerVersion, defaults: &Defaults) -> Result<()> {
     let mut settings = settings(ddl, green, defaults);
+    if has_session_timestamp_defaults(session, green).await?
+        && let Some(is_on) = explicit_defaults_for_timestamp(ddl, green, defaults)
+    {
+        settings.push(format!("explicit_defaults_for_timestamp = {}", u8::from(is_on)));
+    }
     if let Some(pairs) = character_set_collations(session, ddl, green).await? {
         settings.push(format!("character_set_collations = {pairs}"));
     }
@@ -99,15 +120,6 @@ fn settings(ddl: &Ddl, green: ServerVersion, defaults: &Defaults) -> Vec<String>
     if let Some(engine) = &defaults.storage_engine {
         set("default_storage_engine", text_literal(engine));
     }
-    if green.is_at_least(Flavor::MySql, (5, 7, 0)) || green.is_at_least(Flavor::MariaDb, (10, 8, 4)) {
-        let explicit = match context.explicit_defaults_for_timestamp {
-            Some(on) => Some(u8::from(on).to_string()),
-            None => defaults.explicit_defaults_for_timestamp.as_deref().map(|on| u8::from(on == "ON").to_string()),
-        };
-        if let Some(on) = explicit {
-            set("explicit_defaults_for_timestamp", on);
-        }
-    }
     if is_new((8, 0, 11)) {
         let collation = context.default_collation_for_utf8mb4.unwrap_or(UTF8MB4_GENERAL_CI);
         set("default_collation_for_utf8mb4", collation.to_string());
@@ -126,6 +138,14 @@ fn settings(ddl: &Ddl, green: ServerVersion, defaults: &Defaults) -> Vec<String>
         set("restrict_fk_on_non_standard_key", "0".to_owned());
     }
     settings
+}
+
+fn explicit_defaults_for_timestamp(ddl: &Ddl, green: ServerVersion, defaults: &Defaults) -> Option<bool> {
+    let logged = match green.flavor {
+        Flavor::MySql => ddl.context.explicit_defaults_for_timestamp,
+        Flavor::MariaDb => ddl.context.options.map(|options| options & option::EXPLICIT_DEFAULTS_FOR_TIMESTAMP != 0),
+    };
+    defaults.explicit_defaults_for_timestamp.or(logged)
 }
 
 /// MariaDB's default collations by character set; `None`: green has no such setting.

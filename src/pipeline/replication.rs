@@ -244,7 +244,7 @@ async fn session(
     let blue = Server::probe(&mut blue_session).await?;
     check_source(&blue, &config.blue)?;
     check_checkpoint(&mut blue_session, &blue, applier.checkpoint()).await?;
-    let defaults = Defaults::read(&mut blue_session).await?;
+    let defaults = Defaults::read(&mut blue_session, blue.version).await?;
     let statements = Statements::new(config.green.clone(), green.version, Stream::Forward, owner, defaults);
     let mut rules = Rules::new(green.version);
     rules.ways = config.ways.clone();

@@ -58,7 +58,7 @@ pub(super) struct Run {
     /// It names several accounts.
     pub(super) is_list: bool,
     /// Texts to put in the place of these bytes, in order.
-    pub(super) edits: Vec<(std::ops::Range<usize>, &'static str)>,
+    pub(super) edits: Vec<(std::ops::Range<usize>, String)>,
 }
 
 const UNKNOWN: Class = Class::Stop("the statement is none that this version knows");
@@ -67,20 +67,39 @@ const TRIGGER: Class = Class::Stop(
      blue's log already",
 );
 
-/// Classifies a statement. `disable` is how green is told that an event shall not run.
-pub(super) fn classify(sql: &[u8], schema: &str, reading: Reading, invoker: bool, disable: &'static str) -> Class {
+const INVOKER: Class = Class::Stop("the statement speaks of the account that runs it, which is another one on green");
+
+/// Classifies a statement of the account `invoker`, where that matters to it. `disable` is how green is told that an event
+/// shall not run.
+pub(super) fn classify(
+    sql: &[u8],
+    schema: &str,
+    reading: Reading,
+    invoker: Option<&(String, String)>,
+    disable: &'static str,
+) -> Class {
     let Some(tokens) = tokens(sql, reading) else { return Class::Stop("the statement's text cannot be read") };
     let mut head = Head { sql, tokens: &tokens, at: 0, reading, schema, disable };
-    let class = head.statement().unwrap_or(UNKNOWN);
-    let Class::Run(run) = &class else { return class };
-    if invoker && (head.names_invoker() || !head.has_definer_if_needed(run)) {
-        return Class::Stop("the statement speaks of the account that runs it, which is another one on green");
+    let mut class = head.statement().unwrap_or(UNKNOWN);
+    let Class::Run(run) = &mut class else { return class };
+    if invoker.is_some() && head.names_invoker() {
+        return INVOKER;
+    }
+    if let Some(place) = head.missing_definer(run) {
+        let Some(definer) = invoker.and_then(definer) else { return INVOKER };
+        run.edits.insert(0, (place..place, definer));
     }
     match run.objects.iter().filter(|object| object.is_system()).count() {
         0 => class,
         count if count == run.objects.len() => Class::Nothing,
         _ => Class::Stop("the statement mixes the server's own objects with others"),
     }
+}
+
+/// The clause that names the account, in letters that every character set has.
+fn definer((user, host): &(String, String)) -> Option<String> {
+    let quoted = |name: &str| format!("`{}`", name.replace('`', "``"));
+    (user.is_ascii() && host.is_ascii()).then(|| format!(" DEFINER={}@{} ", quoted(user), quoted(host)))
 }
 
 /// The tokens, read from the first on.
@@ -196,11 +215,20 @@ impl Head<'_> {
             .any(|word| self.tokens.iter().any(|token| token.is(self.sql, word)))
     }
 
-    /// A stored object that is made needs its definer in the text.
-    fn has_definer_if_needed(&self, run: &Run) -> bool {
-        let needs = self.is_word(0, "CREATE")
-            && run.objects.iter().any(|object| matches!(object, Object::Routine(..) | Object::Event(_)));
-        !needs || self.tokens.iter().any(|token| token.is(self.sql, "DEFINER"))
+    /// Where the clause belongs that names the account whose object it becomes: where there is none, it is the account
+    /// that runs the statement. Blue's log has the clause for all statements but ALTER EVENT.
+    fn missing_definer(&self, run: &Run) -> Option<usize> {
+        let (is_create, is_alter) = (self.is_word(0, "CREATE"), self.is_word(0, "ALTER"));
+        let has_definer = |object: &Object| match object {
+            Object::Routine(..) => is_create,
+            Object::Event(_) => is_create || is_alter,
+            _ => false,
+        };
+        if !run.objects.iter().any(has_definer) || self.tokens.iter().any(|token| token.is(self.sql, "DEFINER")) {
+            return None;
+        }
+        let verb = if self.is_word(1, "OR") { 2 } else { 0 };
+        self.tokens.get(verb).map(|token| token.end)
     }
 
     fn statement(&mut self) -> Option<Class> {
@@ -351,7 +379,7 @@ impl Head<'_> {
             && start.is(self.sql, "START")
             && transaction.is(self.sql, "TRANSACTION")
         {
-            edits.push((start.start..transaction.end, ""));
+            edits.push((start.start..transaction.end, String::new()));
         }
         Some(Class::Run(Run { objects: vec![Object::Relation(name)], edits, ..Run::default() }))
     }
@@ -361,11 +389,11 @@ impl Head<'_> {
         self.pass("ON SCHEDULE").then_some(())?;
         let body = self.find("DO")?;
         let edits = match self.event_status(body) {
-            Some((range, is_enabled)) => is_enabled.then_some((range, self.disable)),
+            Some((range, is_enabled)) => is_enabled.then(|| (range, self.disable.to_owned())),
             None => {
                 let place = self.find("COMMENT").filter(|comment| *comment < body).unwrap_or(body);
                 let at = self.tokens.get(place)?.start;
-                Some((at..at, self.disable))
+                Some((at..at, self.disable.to_owned()))
             }
         };
         let edits = edits.into_iter().collect();
@@ -376,8 +404,10 @@ impl Head<'_> {
         let name = self.name()?;
         let body = self.find("DO").unwrap_or(self.tokens.len());
         let mut objects = vec![Object::Event(name)];
-        let edits =
-            self.event_status(body).filter(|(_, is_enabled)| *is_enabled).map(|(range, _)| (range, self.disable));
+        let edits = self
+            .event_status(body)
+            .filter(|(_, is_enabled)| *is_enabled)
+            .map(|(range, _)| (range, self.disable.to_owned()));
         if let Some(rename) = self.find("RENAME").filter(|rename| *rename < body) {
             self.at = rename + 1;
             self.pass("TO").then_some(())?;

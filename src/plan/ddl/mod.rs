@@ -89,7 +89,8 @@ impl Ddl {
 pub enum Way {
     /// Green has its effect already, or shall not have it.
     Skip,
-    /// Green runs it as it is, in blue's session.
+    /// Green runs it as it is, in blue's session. Rows that it changes are in green's log like anybody's: they count as
+    /// foreign writes.
     Apply,
 }
 
@@ -155,7 +156,7 @@ impl Rules {
             true => " DISABLE ON REPLICA ",
             false => " DISABLE ON SLAVE ",
         };
-        match classify(&statement.sql, &statement.schema, reading, context.invoker.is_some(), disable) {
+        match classify(&statement.sql, &statement.schema, reading, context.invoker.as_ref(), disable) {
             Class::Nothing => Ok(None),
             Class::Data => Err(Error::new(ErrorKind::Setting, "a change was logged as a statement, not as rows")
                 .with_advice(
@@ -196,12 +197,14 @@ fn ddl(statement: &Statement, context: SessionContext, run: Run) -> Ddl {
     }
 }
 
-fn edited(sql: &Bytes, edits: &[(std::ops::Range<usize>, &'static str)]) -> Bytes {
-    let [(range, text)] = edits else { return sql.clone() };
-    let mut edited = BytesMut::with_capacity(sql.len() + text.len());
-    edited.extend_from_slice(sql.get(..range.start).unwrap_or_default());
-    edited.extend_from_slice(text.as_bytes());
-    edited.extend_from_slice(sql.get(range.end..).unwrap_or_default());
+fn edited(sql: &Bytes, edits: &[(std::ops::Range<usize>, String)]) -> Bytes {
+    let (mut edited, mut at) = (BytesMut::new(), 0);
+    for (range, text) in edits {
+        edited.extend_from_slice(sql.get(at..range.start).unwrap_or_default());
+        edited.extend_from_slice(text.as_bytes());
+        at = range.end;
+    }
+    edited.extend_from_slice(sql.get(at..).unwrap_or_default());
     edited.freeze()
 }
 
@@ -329,12 +332,26 @@ mod tests {
             (format!("{head} COMMENT 'DO' DO x"), format!("{head}  DISABLE ON SLAVE COMMENT 'DO' DO x")),
             (format!("{head} ENABLE DO x"), format!("{head}  DISABLE ON SLAVE  DO x")),
             (format!("{head} DISABLE DO x"), format!("{head} DISABLE DO x")),
-            ("ALTER EVENT e ENABLE".into(), "ALTER EVENT e  DISABLE ON SLAVE ".into()),
-            ("ALTER EVENT e RENAME TO f".into(), "ALTER EVENT e RENAME TO f".into()),
+            ("ALTER DEFINER=a EVENT e ENABLE".into(), "ALTER DEFINER=a EVENT e  DISABLE ON SLAVE ".into()),
+            ("ALTER DEFINER=a EVENT e RENAME TO f".into(), "ALTER DEFINER=a EVENT e RENAME TO f".into()),
         ] {
             let ddl = plan(&sql).unwrap().unwrap();
             assert_eq!(String::from_utf8_lossy(&ddl.sql), expected);
         }
+    }
+
+    #[test]
+    fn an_event_keeps_the_account_that_altered_it() {
+        let reading = Reading { charset: Charset::Utf8mb4, ansi_quotes: false, backslash_escapes: true };
+        let account = ("a`b".to_owned(), "%".to_owned());
+        let Class::Run(run) = classify(b"ALTER EVENT e ENABLE", "s", reading, Some(&account), "OFF") else {
+            panic!("does not run")
+        };
+        let sql = edited(&Bytes::from_static(b"ALTER EVENT e ENABLE"), &run.edits);
+        assert_eq!(sql, "ALTER DEFINER=`a``b`@`%`  EVENT e OFF");
+        assert!(matches!(classify(b"ALTER EVENT e ENABLE", "s", reading, None, "OFF"), Class::Stop(_)));
+        let grant = classify(b"GRANT x TO CURRENT_USER", "s", reading, Some(&account), "OFF");
+        assert!(matches!(grant, Class::Stop(_)));
     }
 
     #[test]
