@@ -23,7 +23,7 @@ use super::definition;
 use super::green::taken_over;
 use crate::error::{Error, ErrorKind, Recovery, Result};
 use crate::model::{Flavor, ServerVersion, Table};
-use crate::net::{ServerUrl, Session, tables, text_literal};
+use crate::net::{ServerUrl, Session, targets, text_literal};
 use crate::plan::{Ddl, Object, WAYS_ON};
 
 /// The longest time that one statement may take: a table may be large.
@@ -91,7 +91,7 @@ impl Statements {
         if !ddl.changes_tables() {
             return Ok(None);
         }
-        let tables = tables(session).await?;
+        let tables = targets(session).await?;
         if !ddl.is_skipped {
             check_engines(ddl, &tables)?;
         }
@@ -255,38 +255,53 @@ fn unreadable() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{Change, Statement, Transaction};
-    use crate::model::Coordinates;
-    use crate::plan::Rules;
+    use crate::model::{Coordinates, TableName};
 
-    fn ddl(sql: &'static str) -> Ddl {
-        let at = Coordinates::new("bin.000001", 4);
-        let mut transaction = Transaction::new(at.clone(), at.clone());
-        transaction.changes.push(Change::Statement(Statement::new("s", sql.as_bytes().into(), at.clone(), at)));
-        Rules::new(ServerVersion::new(Flavor::MySql, 9, 7, 4)).statement(&transaction).unwrap().unwrap()
+    fn ddl(objects: Vec<Object>, drops: bool, is_list: bool) -> Ddl {
+        Ddl {
+            name: String::new(),
+            start: Coordinates::new("bin.000001", 4),
+            schema: String::new(),
+            sql: Vec::new().into(),
+            context: Default::default(),
+            seconds: 0,
+            objects,
+            drops,
+            only_if_there: false,
+            is_list,
+            is_skipped: false,
+        }
+    }
+
+    fn tables(count: usize) -> Vec<Object> {
+        vec![Object::Relation(TableName::new("s", "t")); count]
     }
 
     /// Each state of the objects after a crash, on servers with atomic statements and on others.
     #[test]
     fn a_statement_is_settled_by_its_objects() {
         use Settled::{Done, NotDone, Unclear};
-        for (sql, before, now, atomic, other) in [
-            ("CREATE TABLE a (x INT)", &[""][..], &[""][..], NotDone, NotDone),
-            ("CREATE TABLE a (x INT)", &[""], &["x"], Done, Done),
-            ("ALTER TABLE a RENAME b", &["x", ""], &["", "x"], Done, Done),
-            ("RENAME TABLE a TO t, b TO a, t TO b", &["x", "", "y"], &["y", "", "x"], Done, Unclear),
-            ("RENAME TABLE a TO t, b TO a, t TO b", &["x", "", "y"], &["x", "", "y"], NotDone, NotDone),
-            ("DROP TABLE a, b", &["x", "y"], &["", "y"], Unclear, Unclear),
-            ("DROP TABLE a, b", &["x", "y"], &["", ""], Done, Done),
-            ("DROP DATABASE d", &["x"], &["y"], NotDone, NotDone),
-            ("DROP DATABASE d", &["x"], &[""], Done, Done),
-            ("CREATE USER a, b", &["1"], &["2"], Done, Unclear),
-            ("CREATE USER a", &["1"], &["2"], Done, Done),
+        let schema = vec![Object::Schema("s".into())];
+        let accounts = vec![Object::Accounts];
+        let (make, drop) = (|count| ddl(tables(count), false, false), |count| ddl(tables(count), true, false));
+        for (what, ddl, before, now, atomic, other) in [
+            ("not made", make(1), &[""][..], &[""][..], NotDone, NotDone),
+            ("made", make(1), &[""], &["x"], Done, Done),
+            ("renamed", make(2), &["x", ""], &["", "x"], Done, Done),
+            ("exchanged by a third name", make(3), &["x", "", "y"], &["y", "", "x"], Done, Unclear),
+            ("not exchanged", make(3), &["x", "", "y"], &["x", "", "y"], NotDone, NotDone),
+            ("one of two dropped", drop(2), &["x", "y"], &["", "y"], Unclear, Unclear),
+            ("both dropped", drop(2), &["x", "y"], &["", ""], Done, Done),
+            ("a schema half dropped", ddl(schema.clone(), true, false), &["x"], &["y"], NotDone, NotDone),
+            ("a schema dropped", ddl(schema, true, false), &["x"], &[""], Done, Done),
+            ("several accounts", ddl(accounts.clone(), false, true), &["1"], &["2"], Done, Unclear),
+            ("an account", ddl(accounts, false, false), &["1"], &["2"], Done, Done),
+            ("nothing known", make(0), &[], &[], Unclear, Unclear),
         ] {
             let text = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-            let (before, now, ddl) = (text(before), text(now), ddl(sql));
-            assert_eq!(settle(&ddl, true, &before, &now), atomic, "{sql}");
-            assert_eq!(settle(&ddl, false, &before, &now), other, "{sql}");
+            let (before, now) = (text(before), text(now));
+            assert_eq!(settle(&ddl, true, &before, &now), atomic, "{what}");
+            assert_eq!(settle(&ddl, false, &before, &now), other, "{what}");
         }
     }
 }

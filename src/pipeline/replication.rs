@@ -249,7 +249,7 @@ async fn session(
     let mut rules = Rules::new(green.version);
     rules.ways = config.ways.clone();
     blue_session.close().await;
-    let tables = net::tables(&mut green_session).await?;
+    let tables = net::targets(&mut green_session).await?;
     green_session.close().await;
     let position = applier.checkpoint().position.clone();
     let mut request = DumpRequest::new(position.clone(), config.server_id);
@@ -267,8 +267,7 @@ async fn session(
         Assembler::new(options),
         Planner::new(tables, green.version.flavor, position),
         rules,
-        &mut applier,
-        &statements,
+        stages::Green { applier: &mut applier, statements: &statements },
         progress,
         stop,
     )

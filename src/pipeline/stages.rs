@@ -25,6 +25,12 @@ const GROUP_BYTES: u64 = 8 << 20;
 /// How long the applier is idle before it asks whether the stream is still its own.
 const OWNER_CHECK: Duration = Duration::from_secs(2);
 
+/// What writes to green.
+pub(super) struct Green<'a> {
+    pub(super) applier: &'a mut Applier,
+    pub(super) statements: &'a Statements,
+}
+
 /// What the applier does next.
 enum Step {
     /// Rows, with their checkpoint.
@@ -39,8 +45,7 @@ pub(super) async fn run(
     assembler: Assembler,
     planner: Planner,
     rules: Rules,
-    applier: &mut Applier,
-    statements: &Statements,
+    green: Green<'_>,
     progress: watch::Sender<Progress>,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<()> {
@@ -54,7 +59,7 @@ pub(super) async fn run(
     let decode_runtime = runtime.clone();
     let decoding = spawn("bluegreen-decode", move || decode(assembler, &batches, &assembled_sender, &decode_runtime))?;
     let planning = spawn("bluegreen-plan", move || plan(planner, &rules, &assembled, &group_sender))?;
-    let result = apply(groups, applier, statements, progress, stop).await;
+    let result = apply(groups, green, progress, stop).await;
     // The applier's end of the queues is gone: the other stages end, the receiver by being told so.
     drop(receiving);
     let joined = tokio::task::spawn_blocking(move || [decoding.join(), planning.join()]).await;
@@ -193,11 +198,11 @@ fn run_statement(planner: &mut Planner, ddl: Ddl, groups: &mpsc::Sender<Result<S
 
 async fn apply(
     mut groups: mpsc::Receiver<Result<Step>>,
-    applier: &mut Applier,
-    statements: &Statements,
+    green: Green<'_>,
     progress: watch::Sender<Progress>,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<()> {
+    let Green { applier, statements } = green;
     loop {
         let turn = tokio::select! {
             biased;

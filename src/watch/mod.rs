@@ -10,7 +10,7 @@
 //!
 //! Must not know: the switchover.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::Stream;
 use crate::apply::checkpoint::{self, Checkpoint, Owner};
@@ -18,7 +18,7 @@ use crate::checks::{Check, Verdict};
 use crate::decode::{Assembled, Assembler, Change, DecoderOptions, RowBuffer, Transaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ChangeKind, Coordinates, Position, TableName};
-use crate::net::{Server, ServerUrl, Session, text_literal};
+use crate::net::{Server, ServerUrl, Session, sequences, text_literal};
 use crate::source::{self, Dump, DumpRequest};
 
 /// What somebody else wrote on green, a line a table and kind.
@@ -57,7 +57,8 @@ pub async fn scan(green_url: &ServerUrl, record: bool) -> Result<Vec<ForeignWrit
     }
     source::check_start(&mut session, &green, &start.position).await?;
     let head = green.head(&mut session).await?;
-    let Findings { found, settled, end } = read_until(green_url, &green, &start.position, &head).await?;
+    let sequences = sequences(&mut session).await?;
+    let Findings { found, settled, end } = read_until(green_url, &green, &start.position, &head, &sequences).await?;
     let (kept, unrecorded) = found.split_at(if record { settled } else { 0 });
     if record {
         keep(&mut session, owner, &start, kept, end).await?;
@@ -115,7 +116,13 @@ struct Findings {
 }
 
 /// Reads green's log up to `head`.
-async fn read_until(url: &ServerUrl, green: &Server, start: &Position, head: &Position) -> Result<Findings> {
+async fn read_until(
+    url: &ServerUrl,
+    green: &Server,
+    start: &Position,
+    head: &Position,
+    sequences: &BTreeSet<TableName>,
+) -> Result<Findings> {
     let mut position = start.clone();
     let (mut found, mut buffer) = (Vec::new(), RowBuffer::new());
     // The place before, and how much was found by then, where the engine announced a statement that did not come yet.
@@ -144,7 +151,7 @@ async fn read_until(url: &ServerUrl, green: &Server, start: &Position, head: &Po
                         executed.insert(gtid);
                     }
                 }
-                let writes = if is_ours { Vec::new() } else { foreign(&transaction, &mut buffer)? };
+                let writes = if is_ours { Vec::new() } else { foreign(&transaction, sequences, &mut buffer)? };
                 if !writes.is_empty() {
                     found.push(Foreign {
                         end: transaction.end,
@@ -177,7 +184,11 @@ fn announcement(transaction: &Transaction) -> Option<bool> {
 }
 
 /// What a transaction wrote, if it is not the engine's own.
-fn foreign(transaction: &Transaction, buffer: &mut RowBuffer) -> Result<Vec<ForeignWrite>> {
+fn foreign(
+    transaction: &Transaction,
+    sequences: &BTreeSet<TableName>,
+    buffer: &mut RowBuffer,
+) -> Result<Vec<ForeignWrite>> {
     let is_ours = transaction.changes.iter().any(|change| match change {
         Change::Rows(rows) => rows.table.name.schema.eq_ignore_ascii_case("bluegreen"),
         _ => false,
@@ -190,6 +201,9 @@ fn foreign(transaction: &Transaction, buffer: &mut RowBuffer) -> Result<Vec<Fore
         writes.push(match change {
             // The server's own housekeeping.
             Change::Rows(rows) if rows.table.name.is_system() => continue,
+            // Values are logged apart from the transaction that sets them, so nothing tells whose they are. Blue's next
+            // value replaces whatever somebody else drew.
+            Change::Rows(rows) if sequences.contains(&rows.table.name) => continue,
             Change::Rows(rows) => ForeignWrite {
                 table: Some(rows.table.name.clone()),
                 kind: kind_name(rows.kind).into(),

@@ -163,7 +163,7 @@ impl Rules {
                     "set binlog_format=ROW on blue, for running sessions too, and build green anew with `create`",
                 )),
             Class::Stop(reason) => Err(stop(reason)),
-            Class::Run(_) if !context.is_complete => {
+            Class::Run(_) if !context.is_complete || has_unknown_options(&context, self.green.flavor) => {
                 Err(stop("the statement's session has a setting that this version does not know"))
             }
             Class::Run(run) => Ok(Some(ddl(statement, context, run))),
@@ -206,6 +206,15 @@ fn edited(sql: &Bytes, edits: &[(std::ops::Range<usize>, String)]) -> Bytes {
     }
     edited.extend_from_slice(sql.get(at..).unwrap_or_default());
     edited.freeze()
+}
+
+/// Bits of the options that are set on green again; that of autocommit means nothing for what commits by itself.
+fn has_unknown_options(context: &SessionContext, flavor: Flavor) -> bool {
+    let known: u32 = match flavor {
+        Flavor::MySql => 1 << 14 | 1 << 19 | 1 << 26 | 1 << 27,
+        Flavor::MariaDb => 1 << 14 | 1 << 15 | 1 << 19 | 1 << 24 | 1 << 26 | 1 << 27,
+    };
+    context.options.is_some_and(|options| options & !known != 0)
 }
 
 /// `sql_mode`'s numbers (MySQL source, `sql/query_options.h`; MariaDB's are the same).
