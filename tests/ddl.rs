@@ -3,14 +3,16 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::time::Duration;
 
 use bluegreen::ErrorKind;
+use bluegreen::decode::{Change, Statement, Transaction};
 use bluegreen::model::Coordinates;
-use bluegreen::plan::Way;
+use bluegreen::plan::{Object, Rules, Way};
 use bluegreen::sandbox::{Kind, Server};
+use mysql_async::prelude::Queryable;
 use rand::{Rng, SeedableRng};
 use support::Pair;
 
@@ -396,6 +398,159 @@ async fn green_killed_on_mysql() {
 #[tokio::test(flavor = "multi_thread")]
 async fn green_killed_on_mariadb() {
     survives_greens_death(Kind::MariaDb1011, Kind::MariaDb1011).await;
+}
+
+/// A statement's objects are those whose definitions the server itself changes. (By their names alone a killed engine's
+/// successor finds out whether it was carried out.)
+async fn names_what_the_server_changes(kind: Kind, own: &[&'static str]) {
+    let server = Server::builder(kind).start().await.unwrap();
+    server.sql("CREATE DATABASE app DEFAULT CHARACTER SET utf8mb4").await.unwrap();
+    let version: String = server.sql("SELECT VERSION()").await.unwrap();
+    let rules = Rules::new(version.parse().unwrap());
+    let (mut before, mut compared) = (catalog(&server).await, 0);
+    for sql in SHARED.iter().chain(own) {
+        server.sql(&format!("USE app; {sql}")).await.unwrap();
+        let after = catalog(&server).await;
+        let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        let changed: BTreeSet<String> =
+            keys.into_iter().filter(|key| before.get(*key) != after.get(*key)).map(|key| plain(key)).collect();
+        // What the session's settings do to a text is not looked at here.
+        let is_single = (!sql.contains("; ") || sql.contains("PROCEDURE")) && !sql.starts_with("SET sql_mode");
+        let is_change = ["INSERT", "UPDATE", "DELETE", "SELECT", "BEGIN"].iter().any(|verb| sql.starts_with(verb));
+        // A definer is in the log, and not in these texts.
+        let has_definer = [" EVENT ", "CREATE PROC", "CREATE OR REPLACE PROC", "CREATE FUNC"];
+        if is_single && !is_change && !has_definer.iter().any(|text| sql.contains(text)) {
+            let at = Coordinates::new("bin.000001", 4);
+            let mut transaction = Transaction::new(at.clone(), at.clone());
+            // As the log in row format has it.
+            let sql = if sql.starts_with("CREATE TABLE made") { "CREATE TABLE made (x INT)" } else { sql };
+            transaction.changes.push(Change::Statement(Statement::new("app", sql.as_bytes().into(), at.clone(), at)));
+            let ddl = rules.statement(&transaction).unwrap_or_else(|error| panic!("{sql}: {error}"));
+            let named: BTreeSet<String> = ddl.iter().flat_map(|ddl| &ddl.objects).map(name).collect();
+            let is_named = |key: &String| {
+                let holds =
+                    |name: &String| key.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+                named.iter().any(holds)
+            };
+            assert!(changed.iter().all(is_named), "{sql}: the server changed {changed:?}, named are {named:?}");
+            compared += usize::from(!changed.is_empty());
+        }
+        before = after;
+    }
+    assert!(compared > 40, "too few statements changed anything: {compared}");
+}
+
+/// A key of the catalogue without what kind of object it is.
+fn plain(key: &str) -> String {
+    match key.split_once(' ') {
+        Some(("account", _)) | None => "accounts".into(),
+        Some((_, name)) => name.into(),
+    }
+}
+
+fn name(object: &Object) -> String {
+    match object {
+        Object::Relation(name) | Object::Routine(_, name) | Object::Event(name) | Object::Trigger(name) => {
+            format!("`{}`.`{}`", name.schema, name.table)
+        }
+        Object::Schema(name) => format!("`{name}`"),
+        _ => "accounts".into(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_changes_what_is_named() {
+    names_what_the_server_changes(Kind::MySql97, MYSQL).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_changes_what_is_named() {
+    names_what_the_server_changes(Kind::MariaDb1011, MARIADB).await;
+}
+
+/// The places at which an engine can have been killed, and one that only a crash of green leaves behind.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_engine_left_is_settled() {
+    let pair = prepared(Kind::MariaDb1011, Kind::MariaDb1011).await;
+    // Announced and not carried out.
+    pair.blue.sql("CREATE TABLE app.x (id INT PRIMARY KEY)").await.unwrap();
+    begin(&pair, r#"[""]"#).await;
+    go_on(&pair).await;
+    // Carried out: a second time it would fail.
+    pair.blue.sql("CREATE TABLE app.y (id INT PRIMARY KEY)").await.unwrap();
+    pair.green.sql("CREATE TABLE app.y (id INT PRIMARY KEY) ENGINE = InnoDB").await.unwrap();
+    begin(&pair, r#"[""]"#).await;
+    pair.blue.sql("INSERT INTO app.y VALUES (1)").await.unwrap();
+    go_on(&pair).await;
+    // Half of it: it stops, and stops again.
+    pair.blue.sql("DROP TABLE app.x, app.y").await.unwrap();
+    pair.green.sql("DROP TABLE app.x").await.unwrap();
+    begin(&pair, r#"["x", "y"]"#).await;
+    pair.blue.sql("INSERT INTO app.first VALUES (7)").await.unwrap();
+    let mut place = None;
+    for _ in 0..2 {
+        let error = pair.replicate().await.finished().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::State, "{error}");
+        assert!(error.advice().unwrap().contains("=skip"), "{error}");
+        place = error.place().unwrap().coordinates.clone();
+    }
+    pair.green.sql("DROP TABLE app.y").await.unwrap();
+    let mut config = pair.config();
+    config.ways.insert(place.unwrap(), Way::Skip);
+    let replication = bluegreen::pipeline::Replication::start(config).await.unwrap();
+    pair.level(&replication).await;
+    replication.stop().await.unwrap();
+    assert_equal(&pair).await;
+}
+
+/// Leaves what an engine leaves that is killed after it announced blue's last statement.
+async fn begin(pair: &Pair, before: &str) {
+    let name = pair.blue.sql("SELECT @@gtid_binlog_pos").await.unwrap();
+    let record =
+        format!("REPLACE INTO bluegreen.statement VALUES ('forward', '{name}', 0, '{before}', UTC_TIMESTAMP(6))");
+    pair.green.sql(&record).await.unwrap();
+}
+
+async fn go_on(pair: &Pair) {
+    let replication = pair.replicate().await;
+    pair.level(&replication).await;
+    replication.stop().await.unwrap();
+    assert_equal(pair).await;
+}
+
+/// A second engine waits until the statement that the first one began has ended on green.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_of_a_killed_engine_is_waited_for() {
+    let pair = prepared(Kind::MySql97, Kind::MySql97).await;
+    let url = pair.green.url();
+    // Holds the table, and with it the statement, for as long as it sleeps.
+    let holder = tokio::spawn(async move {
+        let mut session = mysql_async::Conn::from_url(url).await.unwrap();
+        session.query_drop("BEGIN; SELECT COUNT(*) FROM app.first; SELECT SLEEP(6); COMMIT").await.unwrap();
+    });
+    let sleeping = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'";
+    await_one(&pair.green, sleeping).await;
+    let mut first = engine(&pair, &[]);
+    pair.blue.sql("ALTER TABLE app.first ADD COLUMN c INT").await.unwrap();
+    let waiting = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for table metadata%'";
+    await_one(&pair.green, waiting).await;
+    first.kill().unwrap();
+    first.wait().unwrap();
+    pair.blue.sql("INSERT INTO app.first VALUES (1, 2)").await.unwrap();
+    let output = engine(&pair, &["--until-caught-up"]).wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    holder.await.unwrap();
+    assert_equal(&pair).await;
+    assert_nothing_foreign(&pair).await;
+}
+
+async fn await_one(server: &Server, query: &str) {
+    let found = async {
+        while server.sql(query).await.unwrap() != "1" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), found).await.expect("it does not come");
 }
 
 /// What is not run stops with its place, and goes on as the operator decides.

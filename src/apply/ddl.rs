@@ -132,6 +132,8 @@ impl Statements {
 
     /// Waits until nobody else runs a statement of this stream (invariant 2).
     async fn lock(&self, own: &mut Session) -> Result<()> {
+        // An engine whose machine is gone says no good-bye: the server shall not wait for it for long.
+        own.run("SET SESSION wait_timeout = 120").await?;
         let ask = format!("SELECT GET_LOCK('bluegreen.{}', 10)", self.stream.name());
         while own.first(&ask).await?.and_then(|row| row.number(0)) != Some(1) {
             tracing::info!("a statement that another engine began is still running on green");

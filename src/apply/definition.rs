@@ -33,10 +33,8 @@ async fn show(session: &mut Session, kind: &str, name: &str) -> Result<String> {
     /// A view that refers to something that is not there.
     const INVALID_VIEW: u16 = 1356;
     match session.first(&format!("SHOW CREATE {kind} {name}")).await {
-        Ok(row) => {
-            Ok(row.map(|row| (0..row.columns().len()).map(|index| row.text(index)).collect::<Vec<_>>().join("\n")))
-                .map(Option::unwrap_or_default)
-        }
+        Ok(None) => Ok(String::new()),
+        Ok(Some(row)) => Ok((0..row.columns().len()).map(|index| row.text(index)).collect::<Vec<_>>().join("\n")),
         Err(error) if error.code().is_some_and(|code| NOT_THERE.contains(&code)) => Ok(String::new()),
         Err(error) if error.code() == Some(INVALID_VIEW) => Ok("a view that is not valid".to_owned()),
         Err(error) => Err(error),
