@@ -102,6 +102,17 @@ pub(crate) async fn install(session: &mut Session) -> Result<()> {
              ) ENGINE = InnoDB",
         )
         .await?;
+    session
+        .run(
+            "CREATE TABLE IF NOT EXISTS bluegreen.statement (
+               stream VARCHAR(32) CHARACTER SET ascii NOT NULL PRIMARY KEY,
+               name VARCHAR(1024) NOT NULL,
+               state TINYINT UNSIGNED NOT NULL,
+               before_it LONGTEXT NOT NULL,
+               updated_at DATETIME(6) NOT NULL
+             ) ENGINE = InnoDB",
+        )
+        .await?;
     Ok(())
 }
 
@@ -147,6 +158,12 @@ pub(crate) async fn claim(session: &mut Session, stream: Stream, owner: Owner) -
 /// Whether the stream is still `owner`'s.
 pub(crate) async fn is_owned(session: &mut Session, stream: Stream, owner: Owner) -> Result<bool> {
     let select = format!("SELECT owner FROM bluegreen.checkpoint WHERE stream = '{}'", stream.name());
+    Ok(session.first(&select).await?.and_then(|row| row.number(0)) == Some(owner.0))
+}
+
+/// The same, with the row locked until the transaction ends: until then nobody else takes the stream over.
+pub(crate) async fn lock_owned(session: &mut Session, stream: Stream, owner: Owner) -> Result<bool> {
+    let select = format!("SELECT owner FROM bluegreen.checkpoint WHERE stream = '{}' FOR UPDATE", stream.name());
     Ok(session.first(&select).await?.and_then(|row| row.number(0)) == Some(owner.0))
 }
 

@@ -304,7 +304,7 @@ fn is_as_expected(done: &[Done], expected: &[Option<u64>]) -> bool {
             .all(|(done, expected)| expected.is_none_or(|expected| done.affected == expected && done.warnings == 0))
 }
 
-fn taken_over() -> Error {
+pub(super) fn taken_over() -> Error {
     Error::new(ErrorKind::TakenOver, "another engine took over this stream")
 }
 

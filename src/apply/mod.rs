@@ -32,12 +32,17 @@
 //! through the types of a derived table; neither is worth its risk.
 
 pub mod checkpoint;
+mod context;
+mod ddl;
+mod definition;
 mod green;
 mod literal;
 mod script;
 mod statement;
 
 pub use checkpoint::{Checkpoint, Stream};
+pub(crate) use context::Defaults;
+pub(crate) use ddl::Statements;
 pub(crate) use green::Applier;
 pub(crate) use script::Prepared;
 pub(crate) use statement::Dialect;

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::session::Session;
 use crate::error::Result;
@@ -17,15 +17,28 @@ pub(crate) async fn schemas(session: &mut Session) -> Result<Vec<String>> {
 
 /// All base tables that are not the server's or this library's own, by name.
 pub(crate) async fn tables(session: &mut Session) -> Result<Vec<Table>> {
-    read(session, &format!("LOWER(TABLE_SCHEMA) {NOT_SYSTEM}")).await
+    read(session, &format!("LOWER(TABLE_SCHEMA) {NOT_SYSTEM}"), "'BASE TABLE', 'SYSTEM VERSIONED'").await
 }
 
-async fn read(session: &mut Session, filter: &str) -> Result<Vec<Table>> {
+/// The same with sequences (MariaDB), which the log changes as tables of one row.
+pub(crate) async fn targets(session: &mut Session) -> Result<Vec<Table>> {
+    read(session, &format!("LOWER(TABLE_SCHEMA) {NOT_SYSTEM}"), "'BASE TABLE', 'SYSTEM VERSIONED', 'SEQUENCE'").await
+}
+
+/// The names of all sequences (MariaDB).
+pub(crate) async fn sequences(session: &mut Session) -> Result<BTreeSet<TableName>> {
+    let rows = session
+        .rows("SELECT TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES WHERE TABLE_TYPE = 'SEQUENCE'")
+        .await?;
+    Ok(rows.iter().map(|row| TableName::new(row.text(0), row.text(1))).collect())
+}
+
+async fn read(session: &mut Session, filter: &str, types: &str) -> Result<Vec<Table>> {
     let mut tables = BTreeMap::new();
     let engines = session
         .rows(&format!(
             "SELECT TABLE_SCHEMA, TABLE_NAME, ENGINE FROM information_schema.TABLES \
-             WHERE {filter} AND TABLE_TYPE IN ('BASE TABLE', 'SYSTEM VERSIONED')"
+             WHERE {filter} AND TABLE_TYPE IN ({types})"
         ))
         .await?;
     for row in engines {

@@ -18,7 +18,7 @@ mod wire;
 pub use self::server::{BinlogSettings, Server};
 pub use self::url::{ServerUrl, TlsMode};
 
-pub(crate) use self::catalog::{NOT_SYSTEM, schemas, tables};
+pub(crate) use self::catalog::{NOT_SYSTEM, schemas, sequences, tables, targets};
 pub(crate) use self::session::{Done, Row, Session};
 pub(crate) use self::sql::{identifier, qualified, text_literal};
 pub(crate) use self::wire::Wire;

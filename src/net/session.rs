@@ -188,6 +188,16 @@ impl Session {
             .ok_or_else(|| Error::internal("no answer to a statement"))
     }
 
+    /// Runs one statement whose text is in the session's `character_set_client`.
+    ///
+    /// # Errors
+    /// The server's refusal, or `Disconnected`.
+    pub(crate) async fn run_bytes(&mut self, sql: &[u8]) -> Result<()> {
+        let (limit, address) = (self.limit, &self.address);
+        let result = Session::bounded(limit, address, self.conn.query_iter(sql.to_vec())).await?;
+        Session::bounded(limit, address, result.drop_result()).await
+    }
+
     /// Runs `count` statements, separated by `;`, in one round trip.
     ///
     /// # Errors

@@ -12,6 +12,7 @@
 //! 3. A stop on request happens at a commit boundary.
 
 mod overview;
+mod planning;
 mod progress;
 mod queue;
 mod replication;

@@ -7,15 +7,15 @@ use tokio::task::JoinHandle;
 
 use super::progress::{Progress, State};
 use super::stages;
-use crate::apply::Applier;
 use crate::apply::checkpoint::{self, Checkpoint, Owner, Stream};
+use crate::apply::{Applier, Defaults, Statements};
 use crate::checks::preflight;
 use crate::decode::{Assembler, DecoderOptions};
 use crate::deployment::{Deployment, Status};
 use crate::error::{Error, ErrorKind, Recovery, Result};
 use crate::model::{Coordinates, Flavor, GtidPosition, Position, StartPosition, Table, TableName};
 use crate::net::{self, Server, ServerUrl, Session};
-use crate::plan::{self, Planner};
+use crate::plan::{self, Planner, Rules, Way};
 use crate::source::{self, Dump, DumpRequest};
 
 /// What to replicate.
@@ -34,6 +34,8 @@ pub struct ReplicationConfig {
     pub heartbeat: Duration,
     /// The longest pause between two tries to reach a server. Default 5 s; the first pause is 100 ms.
     pub retry_pause: Duration,
+    /// What an operator decided about statements that stopped the stream, by the start of their events in blue's log.
+    pub ways: HashMap<Coordinates, Way>,
     /// Whether a deployment that is in the middle of a switchover may be replicated: only the switchover itself does.
     pub(crate) is_switchover: bool,
 }
@@ -48,6 +50,7 @@ impl ReplicationConfig {
             server_id: crate::entropy::replica_id(),
             heartbeat: Duration::from_secs(1),
             retry_pause: Duration::from_secs(5),
+            ways: HashMap::new(),
             is_switchover: false,
         }
     }
@@ -241,8 +244,12 @@ async fn session(
     let blue = Server::probe(&mut blue_session).await?;
     check_source(&blue, &config.blue)?;
     check_checkpoint(&mut blue_session, &blue, applier.checkpoint()).await?;
+    let defaults = Defaults::read(&mut blue_session, blue.version).await?;
+    let statements = Statements::new(config.green.clone(), green.version, Stream::Forward, owner, defaults);
+    let mut rules = Rules::new(green.version);
+    rules.ways = config.ways.clone();
     blue_session.close().await;
-    let tables = net::tables(&mut green_session).await?;
+    let tables = net::targets(&mut green_session).await?;
     green_session.close().await;
     let position = applier.checkpoint().position.clone();
     let mut request = DumpRequest::new(position.clone(), config.server_id);
@@ -259,7 +266,8 @@ async fn session(
         dump,
         Assembler::new(options),
         Planner::new(tables, green.version.flavor, position),
-        &mut applier,
+        rules,
+        stages::Green { applier: &mut applier, statements: &statements },
         progress,
         stop,
     )

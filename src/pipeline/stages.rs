@@ -4,47 +4,52 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::planning::{Planning, Step};
 use super::progress::{Progress, State};
 use super::queue::{Closed, Receiver, Sender, queue};
-use crate::apply::{Applier, Dialect, Prepared};
+use crate::apply::{Applier, Statements};
 use crate::decode::{Assembled, Assembler};
 use crate::error::{Error, Result};
 use crate::model::{Frame, Position};
-use crate::plan::Planner;
+use crate::plan::{Planner, Rules};
 use crate::source::Dump;
 
 /// Bytes of received events that wait for decoding.
 const FRAME_BYTES: u32 = 32 << 20;
 /// Bytes of assembled transactions that wait for planning.
 const TRANSACTION_BYTES: u32 = 32 << 20;
-/// A group is closed at so many row changes …
-const GROUP_ROWS: u64 = 16_000;
-/// … or so many bytes of events.
-const GROUP_BYTES: u64 = 8 << 20;
 
 /// How long the applier is idle before it asks whether the stream is still its own.
 const OWNER_CHECK: Duration = Duration::from_secs(2);
+
+/// What writes to green.
+pub(super) struct Green<'a> {
+    pub(super) applier: &'a mut Applier,
+    pub(super) statements: &'a Statements,
+}
 
 /// Runs all stages until an error, or until `stop` turns true: `Ok` then, at a commit boundary.
 pub(super) async fn run(
     dump: Dump,
     assembler: Assembler,
     planner: Planner,
-    applier: &mut Applier,
+    rules: Rules,
+    green: Green<'_>,
     progress: watch::Sender<Progress>,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<()> {
-    let (runtime, dialect) = (Handle::current(), applier.dialect());
+    let runtime = Handle::current();
     let (batch_sender, batches) = queue(FRAME_BYTES);
     let (assembled_sender, assembled) = queue(TRANSACTION_BYTES);
     // A single group may wait while another is applied: as the applier falls behind, transactions gather behind it and
     // the next group is larger. With an empty queue a transaction goes out alone and at once.
-    let (group_sender, groups) = mpsc::channel(1);
+    let (step_sender, steps) = mpsc::channel(1);
     let receiving = Aborted(tokio::spawn(receive(dump, batch_sender, progress.clone())));
     let decode_runtime = runtime.clone();
     let decoding = spawn("bluegreen-decode", move || decode(assembler, &batches, &assembled_sender, &decode_runtime))?;
-    let planning = spawn("bluegreen-plan", move || plan(planner, dialect, &assembled, &group_sender))?;
-    let result = apply(groups, applier, progress, stop).await;
+    let planning = Planning { planner, rules, dialect: green.applier.dialect(), steps: step_sender };
+    let planning = spawn("bluegreen-plan", move || planning.run(&assembled))?;
+    let result = apply(steps, green, progress, stop).await;
     // The applier's end of the queues is gone: the other stages end, the receiver by being told so.
     drop(receiving);
     let joined = tokio::task::spawn_blocking(move || [decoding.join(), planning.join()]).await;
@@ -116,73 +121,35 @@ fn decode(
     }
 }
 
-fn plan(
-    mut planner: Planner,
-    dialect: Dialect,
-    assembled: &Receiver<Result<Assembled>>,
-    groups: &mpsc::Sender<Result<Prepared>>,
-) {
-    while let Some(item) = assembled.recv() {
-        let mut next = Some(item);
-        let mut failure = None;
-        while let Some(item) = next.take() {
-            if let Err(error) = item.and_then(|item| add(&mut planner, item)) {
-                failure = Some(error);
-                break;
-            }
-            let is_full = planner.row_changes() >= GROUP_ROWS || planner.byte_count() >= GROUP_BYTES;
-            // The group grows only while the applier is busy with the one before.
-            if !is_full && groups.capacity() == 0 {
-                next = assembled.try_recv();
-            }
-        }
-        if let Some(group) = planner.take() {
-            let prepared = Prepared::new(group, dialect);
-            let is_end = prepared.is_err();
-            if groups.blocking_send(prepared).is_err() || is_end {
-                return;
-            }
-        }
-        if let Some(error) = failure {
-            // The applier may be gone already; then nobody needs the reason.
-            let _ = groups.blocking_send(Err(error));
-            return;
-        }
-    }
-}
-
-fn add(planner: &mut Planner, item: Assembled) -> Result<()> {
-    match item {
-        Assembled::Transaction(transaction) => planner.add(transaction),
-        Assembled::Advanced(coordinates) => {
-            planner.advance(coordinates);
-            Ok(())
-        }
-        Assembled::Heartbeat(_) => Ok(()),
-        #[expect(unreachable_patterns, reason = "the enum may grow")]
-        _ => Err(Error::internal("an unknown item of the decoder")),
-    }
-}
-
 async fn apply(
-    mut groups: mpsc::Receiver<Result<Prepared>>,
-    applier: &mut Applier,
+    mut steps: mpsc::Receiver<Result<Step>>,
+    green: Green<'_>,
     progress: watch::Sender<Progress>,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<()> {
+    let Green { applier, statements } = green;
     loop {
         let turn = tokio::select! {
             biased;
             // An error means that whoever could ask to stop is gone, which asks for the same.
             _ = stop.wait_for(|stop| *stop) => return Ok(()),
-            group = groups.recv() => Some(group),
+            step = steps.recv() => Some(step),
             () = tokio::time::sleep(OWNER_CHECK) => None,
         };
-        let Some(group) = turn else {
+        let Some(step) = turn else {
             applier.check_owner().await?;
             continue;
         };
-        let prepared = group.ok_or_else(|| Error::internal("the planning stage ended without a reason"))??;
+        let step = step.ok_or_else(|| Error::internal("the planning stage ended without a reason"))??;
+        let prepared = match step {
+            Step::Group(prepared) => prepared,
+            Step::Statement(ddl, reply) => {
+                let tables = statements.run(applier.session(), &ddl).await?;
+                // The planner is gone only where the stream ends.
+                let _ = reply.send(tables);
+                continue;
+            }
+        };
         let applied = applier.apply(&prepared).await?;
         let group = &prepared.group;
         progress.send_modify(|progress| {

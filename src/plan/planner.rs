@@ -3,13 +3,14 @@ use std::sync::Arc;
 
 use super::merge::Changes;
 use super::{Group, RowPlace, TargetTable, mapping};
-use crate::decode::{Change, RowBuffer, RowsChange, Statement, TableMap, Transaction};
+use crate::decode::{Change, RowBuffer, RowsChange, TableMap, Transaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ChangeKind, Coordinates, Flavor, Position, Table, TableName};
 
 /// Gathers transactions into groups.
 #[derive(Debug)]
 pub struct Planner {
+    flavor: Flavor,
     tables: HashMap<TableName, Known>,
     /// The changes of each table, or of tables that foreign keys connect.
     units: Vec<Changes>,
@@ -41,15 +42,10 @@ struct Known {
 impl Planner {
     /// A planner for the `tables` of a green of `flavor`, with everything before `position` applied.
     pub fn new(tables: Vec<Table>, flavor: Flavor, position: Position) -> Planner {
-        let families = families(&tables);
-        let units = tables.iter().map(|_| Changes::default()).collect();
-        let tables = tables.into_iter().zip(families).map(|(table, family)| {
-            let table = Arc::new(TargetTable::new(table, flavor, family.is_related));
-            (table.name.clone(), Known { table, unit: family.unit, checked: None })
-        });
-        Planner {
-            tables: tables.collect(),
-            units,
+        let mut planner = Planner {
+            flavor,
+            tables: HashMap::new(),
+            units: Vec::new(),
             changed: Vec::new(),
             undo: Vec::new(),
             position,
@@ -60,10 +56,25 @@ impl Planner {
             bytes: 0,
             committed_at_micros: 0,
             has_moved: false,
-        }
+        };
+        planner.set_tables(tables);
+        planner
     }
 
-    /// Adds a transaction to the group.
+    /// Takes green's tables as they are now: after a statement changed them. The group must be empty: one that was begun
+    /// with the tables as they were is lost.
+    pub fn set_tables(&mut self, tables: Vec<Table>) {
+        let families = families(&tables);
+        self.units = tables.iter().map(|_| Changes::default()).collect();
+        self.changed.clear();
+        let known = tables.into_iter().zip(families).map(|(table, family)| {
+            let table = Arc::new(TargetTable::new(table, self.flavor, family.is_related));
+            (table.name.clone(), Known { table, unit: family.unit, checked: None })
+        });
+        self.tables = known.collect();
+    }
+
+    /// Adds a transaction's rows to the group. Its statements were dealt with before: see [`Rules`](super::Rules).
     ///
     /// # Errors
     /// `Unsupported` and `Setting` (invariant 2); the group is then as it was before.
@@ -134,7 +145,7 @@ impl Planner {
                         place.event = Some(event_name(rows.kind).into());
                     })
                 })?,
-                Change::Statement(statement) => plan_statement(statement)?,
+                Change::Statement(_) => {}
                 #[expect(unreachable_patterns, reason = "the enum may grow")]
                 _ => return Err(Error::internal("an unknown kind of change")),
             }
@@ -148,7 +159,7 @@ impl Planner {
         }
         let known = self.tables.get_mut(&change.table.name).ok_or_else(|| {
             Error::new(ErrorKind::Unsupported, "green has no such table")
-                .with_advice("build green anew with `create`: tables made on blue later are not replicated yet")
+                .with_advice("make it there as it is on blue, or build green anew with `create`")
         })?;
         known.check(&change.table)?;
         let (table, changes) = (&known.table, &mut self.units[known.unit]);
@@ -211,20 +222,6 @@ fn families(tables: &[Table]) -> Vec<Family> {
         }
     }
     families
-}
-
-fn plan_statement(statement: &Statement) -> Result<()> {
-    Err(Error::new(
-        ErrorKind::Unsupported,
-        "a statement logged as text (DDL, or DML in statement format) is not replicated yet",
-    )
-    .with_advice(
-        "for DML set binlog_format=ROW on blue; after DDL or account changes on blue build green anew with `create`",
-    )
-    .at(|place| {
-        place.coordinates = Some(statement.end.clone());
-        place.event = Some("QUERY".into());
-    }))
 }
 
 fn event_name(kind: ChangeKind) -> &'static str {
@@ -528,14 +525,6 @@ mod tests {
         let Change::Rows(rows) = &mut unknown else { panic!("not rows") };
         rows.table = wire("elsewhere");
         let error = planner.add(transaction(2, vec![insert("b", 3), unknown])).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Unsupported);
-        let statement = Change::Statement(Statement::new(
-            "s",
-            "DROP TABLE a".into(),
-            Coordinates::new("bin.000001", 260),
-            Coordinates::new("bin.000001", 290),
-        ));
-        let error = planner.add(transaction(2, vec![insert("b", 3), statement])).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Unsupported);
         let group = planner.take().unwrap();
         assert_eq!((group.ops.len(), group.transactions, group.row_changes), (2, 1, 2));

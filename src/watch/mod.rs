@@ -1,7 +1,7 @@
 //! Green's own log → who wrote on green besides the engine.
 //!
 //! Every transaction that the engine commits on green touches a table of schema `bluegreen`; a transaction in green's
-//! log that does not is foreign. The scan starts where `create` ended and goes to the log's end; what it finds is kept in
+//! log that does not is foreign, but for the one statement that it announces in `bluegreen.statement`. The scan starts where `create` ended and goes to the log's end; what it finds is kept in
 //! `bluegreen.foreign_write`, and the place it came to in the watch stream's checkpoint, both in one transaction.
 //!
 //! # Invariants
@@ -10,7 +10,7 @@
 //!
 //! Must not know: the switchover.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::apply::Stream;
 use crate::apply::checkpoint::{self, Checkpoint, Owner};
@@ -18,7 +18,7 @@ use crate::checks::{Check, Verdict};
 use crate::decode::{Assembled, Assembler, Change, DecoderOptions, RowBuffer, Transaction};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ChangeKind, Coordinates, Position, TableName};
-use crate::net::{Server, ServerUrl, Session, text_literal};
+use crate::net::{Server, ServerUrl, Session, sequences, text_literal};
 use crate::source::{self, Dump, DumpRequest};
 
 /// What somebody else wrote on green, a line a table and kind.
@@ -57,14 +57,15 @@ pub async fn scan(green_url: &ServerUrl, record: bool) -> Result<Vec<ForeignWrit
     }
     source::check_start(&mut session, &green, &start.position).await?;
     let head = green.head(&mut session).await?;
-    let (found, end) = read_until(green_url, &green, &start.position, &head).await?;
+    let sequences = sequences(&mut session).await?;
+    let Findings { found, settled, end } = read_until(green_url, &green, &start.position, &head, &sequences).await?;
+    let (kept, unrecorded) = found.split_at(if record { settled } else { 0 });
     if record {
-        keep(&mut session, owner, &start, &found, end).await?;
+        keep(&mut session, owner, &start, kept, end).await?;
     }
     let journal = journal(&mut session).await?;
     session.close().await;
-    let unrecorded = if record { Vec::new() } else { found };
-    Ok(sum(journal.into_iter().chain(unrecorded.into_iter().flat_map(|foreign| foreign.writes))))
+    Ok(sum(journal.into_iter().chain(unrecorded.iter().flat_map(|foreign| foreign.writes.clone()))))
 }
 
 /// The same as a check: foreign writes are a failure, a scan that does not work is unknown.
@@ -104,17 +105,30 @@ struct Foreign {
     writes: Vec<ForeignWrite>,
 }
 
-/// Reads green's log up to `head`. Answers the foreign transactions, and the position behind the last transaction.
+/// What a part of green's log holds.
+struct Findings {
+    found: Vec<Foreign>,
+    /// How many of them are before `end`.
+    settled: usize,
+    /// Where the next scan starts: behind the last transaction or, where a statement was announced that did not come
+    /// yet, before its announcement, without which it would look foreign.
+    end: Position,
+}
+
+/// Reads green's log up to `head`.
 async fn read_until(
     url: &ServerUrl,
     green: &Server,
     start: &Position,
     head: &Position,
-) -> Result<(Vec<Foreign>, Position)> {
+    sequences: &BTreeSet<TableName>,
+) -> Result<Findings> {
     let mut position = start.clone();
     let (mut found, mut buffer) = (Vec::new(), RowBuffer::new());
+    // The place before, and how much was found by then, where the engine announced a statement that did not come yet.
+    let mut announced = None;
     if position.covers(head) == Some(true) {
-        return Ok((found, position));
+        return Ok(Findings { found, settled: 0, end: position });
     }
     let server_id = crate::entropy::replica_id();
     let mut dump = Dump::open(url, green, &DumpRequest::new(start.clone(), server_id)).await?;
@@ -124,13 +138,20 @@ async fn read_until(
     while position.covers(head) != Some(true) {
         match assembler.push(dump.next().await?)? {
             Some(Assembled::Transaction(transaction)) => {
+                match announcement(&transaction) {
+                    Some(true) => announced = Some((position.clone(), found.len())),
+                    Some(false) => announced = None,
+                    None => {}
+                }
+                let is_statement = matches!(transaction.changes.as_slice(), [Change::Statement(_), ..]);
+                let is_ours = is_statement && announced.take().is_some();
                 position.coordinates = transaction.end.clone();
                 if let Some(executed) = &mut position.gtid {
                     for gtid in transaction.gtids() {
                         executed.insert(gtid);
                     }
                 }
-                let writes = foreign(&transaction, &mut buffer)?;
+                let writes = if is_ours { Vec::new() } else { foreign(&transaction, sequences, &mut buffer)? };
                 if !writes.is_empty() {
                     found.push(Foreign {
                         end: transaction.end,
@@ -146,11 +167,28 @@ async fn read_until(
             _ => {}
         }
     }
-    Ok((found, position))
+    let (end, settled) = announced.unwrap_or((position, found.len()));
+    Ok(Findings { found, settled, end })
+}
+
+/// Whether the transaction announces a statement of the engine, or ends one; see `apply::ddl`.
+fn announcement(transaction: &Transaction) -> Option<bool> {
+    transaction.changes.iter().rev().find_map(|change| match change {
+        Change::Rows(rows) => {
+            let name = &rows.table.name;
+            let is_record = name.schema.eq_ignore_ascii_case("bluegreen") && name.table == "statement";
+            is_record.then_some(rows.kind == ChangeKind::Insert)
+        }
+        _ => None,
+    })
 }
 
 /// What a transaction wrote, if it is not the engine's own.
-fn foreign(transaction: &Transaction, buffer: &mut RowBuffer) -> Result<Vec<ForeignWrite>> {
+fn foreign(
+    transaction: &Transaction,
+    sequences: &BTreeSet<TableName>,
+    buffer: &mut RowBuffer,
+) -> Result<Vec<ForeignWrite>> {
     let is_ours = transaction.changes.iter().any(|change| match change {
         Change::Rows(rows) => rows.table.name.schema.eq_ignore_ascii_case("bluegreen"),
         _ => false,
@@ -163,6 +201,9 @@ fn foreign(transaction: &Transaction, buffer: &mut RowBuffer) -> Result<Vec<Fore
         writes.push(match change {
             // The server's own housekeeping.
             Change::Rows(rows) if rows.table.name.is_system() => continue,
+            // Values are logged apart from the transaction that sets them, so nothing tells whose they are. Blue's next
+            // value replaces whatever somebody else drew.
+            Change::Rows(rows) if sequences.contains(&rows.table.name) => continue,
             Change::Rows(rows) => ForeignWrite {
                 table: Some(rows.table.name.clone()),
                 kind: kind_name(rows.kind).into(),

@@ -1,7 +1,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use bluegreen::model::{StartPosition, TableName};
+use bluegreen::model::{Coordinates, StartPosition, TableName};
+use bluegreen::plan::Way;
 use bluegreen::{Error, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -92,6 +93,10 @@ pub(crate) struct Replicate {
     /// Until green holds everything before this position.
     #[arg(long, value_name = "POSITION", value_parser = position)]
     pub(crate) until: Option<StartPosition>,
+    /// What becomes of a statement that stopped the stream: skip (green has its effect, or shall not) or apply (green runs
+    /// it as it is).
+    #[arg(long, value_name = "FILE:OFFSET=WAY", value_parser = way)]
+    pub(crate) statement_at: Vec<(Coordinates, Way)>,
     /// Parallel appliers; this version has one.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) lanes: u32,
@@ -178,6 +183,18 @@ pub(crate) struct Later {
 
 fn position(text: &str) -> Result<StartPosition, String> {
     text.parse()
+}
+
+fn way(text: &str) -> Result<(Coordinates, Way), String> {
+    const FORM: &str = "write FILE:OFFSET=skip or FILE:OFFSET=apply";
+    let (place, way) = text.rsplit_once('=').ok_or(FORM)?;
+    let (file, offset) = place.rsplit_once(':').ok_or(FORM)?;
+    let way = match way {
+        "skip" => Way::Skip,
+        "apply" => Way::Apply,
+        _ => return Err(FORM.to_owned()),
+    };
+    Ok((Coordinates::new(file, offset.parse().map_err(|_| FORM)?), way))
 }
 
 pub(crate) fn table(text: &str) -> Result<TableName, String> {

@@ -31,8 +31,9 @@ pub(crate) async fn replicate(arguments: Replicate, config: Option<&Path>, json:
     let settings = Settings::read(config, &arguments.servers)?;
     let (blue, green) = (settings.blue()?, settings.green()?);
     let lag = LagProbe::new(blue.clone(), green.clone());
-    let mut replication =
-        Box::pin(Replication::start(ReplicationConfig::new(blue, green).from(arguments.from))).await?;
+    let mut config = ReplicationConfig::new(blue, green).from(arguments.from);
+    config.ways = arguments.statement_at.into_iter().collect();
+    let mut replication = Box::pin(Replication::start(config)).await?;
     let target = match (arguments.until_caught_up, &arguments.until) {
         (true, _) => Some(replication.head_at_start().clone()),
         (false, Some(until)) => Some(target(until, replication.head_at_start())?),
