@@ -101,7 +101,7 @@ fn assembled<'f>(
 ) -> (Vec<Transaction>, Option<ErrorKind>) {
     let (mut transactions, mut buffer) = (Vec::new(), RowBuffer::new());
     for frame in frames {
-        match assembler.push(frame.clone()) {
+        match assembler.push(frame.clone()).and_then(|()| assembler.next()) {
             Ok(Some(Assembled::Transaction(transaction))) => {
                 assert_eq!(assembler.coordinates(), &transaction.end);
                 assert!(!assembler.is_in_transaction());

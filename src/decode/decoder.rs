@@ -99,6 +99,11 @@ impl Decoder {
         self.group.as_ref().map(|group| &group.start)
     }
 
+    /// Whether the open transaction is one of two phases: it ends with its preparation.
+    pub(super) fn is_two_phase(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.is_two_phase)
+    }
+
     /// Takes the next frame, in log order, once [`Decoder::next`] gave all of the one before.
     ///
     /// # Errors
