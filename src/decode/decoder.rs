@@ -359,7 +359,9 @@ impl Decoder {
                 let head = MariaDbGtidEvent::read(cursor, event.header().server)?;
                 let phase = if head.is_standalone { Phase::Standalone } else { Phase::Begun };
                 let gtid = Some(head.gtid);
-                self.group = Some(Group::new(event, gtid.clone(), phase));
+                let mut group = Group::new(event, gtid.clone(), phase);
+                group.is_two_phase = head.is_two_phase;
+                self.group = Some(group);
                 let (group_commit_id, alter) = (head.group_commit_id, head.alter);
                 Ok(Some(Decoded::Begin(Begin { gtid, group_commit_id, alter, ..begin(event, Clock::default()) })))
             }

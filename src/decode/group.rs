@@ -70,6 +70,7 @@ impl Group {
     /// A statement's part in the transaction.
     pub(super) fn step(&mut self, verb: Verb) -> Result<Step> {
         let is_begun = self.is_begun();
+        // MariaDB's GTID event has told it.
         self.is_two_phase |= verb == Verb::XaStart;
         Ok(match verb {
             Verb::Begin | Verb::XaStart if self.phase == Phase::Announced => {
