@@ -2,7 +2,7 @@
 //! nothing changed on either server.
 #![cfg(feature = "cli")]
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -72,10 +72,8 @@ fn calls_that_are_wrong() {
         (&["status", blue], &["--help"]),
         (&["replicate", "--blue", blue, "--green", blue, "--from", "yesterday"], &["gtid:SET", "file:NAME:OFFSET"]),
         (&["replicate", "--blue", blue, "--green", blue, "--lanes", "4"], &["--lanes"]),
-        (
-            &["replicate", "--blue", blue, "--green", blue, "--metrics", "127.0.0.1:1"],
-            &["--metrics", "not in this version"],
-        ),
+        (&["replicate", "--blue", blue, "--green", blue, "--metrics", "here"], &["--metrics", "--help"]),
+        (&["replicate", "--blue", blue, "--green", blue, "--metrics", "192.0.2.1:1"], &["192.0.2.1:1", "127.0.0.1"]),
         (&["switchover", "--blue", blue, "--green", blue, "--timeout", "5"], &["30", "3600"]),
         (&["verify", "--blue", blue, "--green", blue, "--repair"], &["--repair", "not in this version"]),
         (&["create", "--blue", blue, "--green", blue, "--name", "a b"], &["name"]),
@@ -98,7 +96,7 @@ fn a_config_file_that_is_wrong() -> Outcome {
         ("name = \"x\"\n[blue]\nurll = \"mysql://u:s3cret@h\"", &["line 3", "urll", "bluegreen.toml"][..]),
         ("[blue]\nurl = \"mysql://u:s3cret@h/x\"", &["blue.url"]),
         ("[blue]\nreplicas = [\"mysql://u:s3cret@h\"]", &["blue.replicas", "not in this version"]),
-        ("[metrics]\nlisten = \"127.0.0.1:1\"", &["[metrics]", "not in this version"]),
+        ("[metrics]\nlisten = \"here\"", &["line 2", "bluegreen.toml"]),
         ("[endpoint]\nkind = \"haproxy\"", &["haproxy", "not in this version"]),
         ("[endpoint]\nkind = \"builtin\"", &["listen"]),
     ] {
@@ -369,7 +367,12 @@ async fn replicate_stops_when_it_is_told_to() -> Outcome {
     let (blue_url, green_url) = (blue.url(), green.url());
     let arguments = ["replicate", "--from", "current", "--blue", &blue_url, "--green", &green_url];
     let replicate = Running::start(&mut bluegreen(&arguments));
-    until(&green, "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'bluegreen'", "1").await?;
+    until(
+        &green,
+        "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'bluegreen' AND table_name = 'checkpoint'",
+        "1",
+    )
+    .await?;
     blue.sql("INSERT INTO shop.t VALUES (1)").await?;
     until(&green, "SELECT COUNT(*) FROM shop.t", "1").await?;
     let (status, text) = replicate.terminate();
@@ -399,6 +402,7 @@ struct Deployment {
     /// The endpoint's ports.
     production: u16,
     old: u16,
+    metrics: u16,
 }
 
 impl Deployment {
@@ -408,16 +412,19 @@ impl Deployment {
         blue.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY); INSERT INTO shop.t VALUES (1)")
             .await?;
         let free = || -> std::io::Result<u16> { Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port()) };
-        let deployment = Deployment { blue, green, folder: tempfile::tempdir()?, production: free()?, old: free()? };
+        let folder = tempfile::tempdir()?;
+        let deployment = Deployment { blue, green, folder, production: free()?, old: free()?, metrics: free()? };
         std::fs::write(
             deployment.folder.path().join("bluegreen.toml"),
             format!(
                 "name = \"mydb1\"\n[blue]\nurl = \"{}\"\n[green]\nurl = \"{}\"\n[control]\nsocket = \"c.sock\"\n\
-                 [endpoint]\nkind = \"builtin\"\nlisten = \"127.0.0.1:{}\"\nold = \"127.0.0.1:{}\"\n",
+                 [endpoint]\nkind = \"builtin\"\nlisten = \"127.0.0.1:{}\"\nold = \"127.0.0.1:{}\"\n\
+                 [metrics]\nlisten = \"127.0.0.1:{}\"\n",
                 deployment.blue.url(),
                 deployment.green.url(),
                 deployment.production,
-                deployment.old
+                deployment.old,
+                deployment.metrics
             ),
         )?;
         assert_eq!(deployment.verb(&["create"]).status.code(), Some(0));
@@ -430,6 +437,15 @@ impl Deployment {
 
     fn verb(&self, verb: &[&str]) -> Output {
         run(&[verb, &["--json", "--config", &self.config()]].concat())
+    }
+
+    /// What Prometheus would read.
+    fn metrics(&self) -> std::io::Result<String> {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", self.metrics))?;
+        stream.write_all(b"GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
     }
 
     async fn start_service(&self) -> Running {
@@ -468,6 +484,13 @@ async fn run_switches_its_endpoint_over() -> Outcome {
     until(green, "SELECT COUNT(*) FROM shop.t", "2").await?;
     let status: Value = serde_json::from_slice(&deployment.verb(&["status"]).stdout)?;
     assert_eq!(status["replication"]["state"], "replicating", "{status}");
+    let stream = &status["replication"]["stream"];
+    assert_eq!((stream["row_changes"].as_u64(), stream["last_group"]["operations"].as_u64()), (Some(1), Some(1)));
+    assert!(stream["stages"]["seconds"]["green"].as_f64() > Some(0.0), "{stream}");
+    let metrics = deployment.metrics()?;
+    assert!(metrics.contains("\nbluegreen_applied_row_changes_total 1\n"), "{metrics}");
+    assert!(metrics.contains("bluegreen_stage_microseconds_total{stage=\"green\"}"), "{metrics}");
+    assert!(metrics.contains("# HELP bluegreen_queued_bytes"), "{metrics}");
 
     // A refusal leaves everything running.
     blue.sql("SET GLOBAL binlog_row_image = MINIMAL").await?;

@@ -43,6 +43,6 @@ mod statement;
 pub use checkpoint::{Checkpoint, Stream};
 pub(crate) use context::Defaults;
 pub(crate) use ddl::Statements;
-pub(crate) use green::Applier;
+pub(crate) use green::{Applied, Applier};
 pub(crate) use script::Prepared;
 pub(crate) use statement::Dialect;

@@ -11,15 +11,19 @@
 //!    stream.
 //! 3. A stop on request happens at a commit boundary.
 
+mod metrics;
 mod overview;
 mod planning;
 mod progress;
 mod queue;
 mod replication;
 mod stages;
+mod stopwatch;
 mod switchover;
 
+pub use metrics::describe as describe_metrics;
 pub use overview::{Conflicts, DeploymentState, LagFigures, Overview, ReplicationState, VerificationState, overview};
-pub use progress::{OpenTransaction, Progress, State};
+pub use progress::{GroupFigures, OpenTransaction, Progress, State, StreamFigures};
 pub use replication::{Replication, ReplicationConfig};
+pub use stopwatch::{Stage, StageFigures};
 pub use switchover::{dry_run, switch_over};

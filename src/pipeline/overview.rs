@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::progress::Progress;
+use super::progress::{Progress, StreamFigures};
 use crate::apply::checkpoint::{self, Checkpoint, Stream};
 use crate::checks::{self, Check, Lag};
 use crate::deployment::{Deployment, Status};
@@ -66,6 +66,8 @@ pub struct ReplicationState {
     pub apply_rows_per_second: Option<f64>,
     /// At the pace of the last second; `null` where green does not catch up at that pace.
     pub caught_up_in_seconds: Option<f64>,
+    /// The stream's own figures, where it runs in this process.
+    pub stream: Option<StreamFigures>,
 }
 
 /// [`Lag`] with every key, whatever is known.
@@ -130,6 +132,7 @@ pub async fn overview(blue_url: &ServerUrl, green_url: &ServerUrl, stream: Optio
         lag: LagFigures::default(),
         apply_rows_per_second: None,
         caught_up_in_seconds: None,
+        stream: None,
     };
     let mut guardrails = Vec::new();
     let mut conflicts = Conflicts::default();
@@ -154,6 +157,7 @@ pub async fn overview(blue_url: &ServerUrl, green_url: &ServerUrl, stream: Optio
     if let Some(progress) = stream.filter(|_| !is_over) {
         replication.state = progress.state.name().into();
         replication.reason = progress.state.reason().map(str::to_owned);
+        replication.stream = Some(progress.figures());
     }
     green.close().await;
     Ok(Overview {
@@ -236,6 +240,7 @@ fn state(
         lag: figures(second),
         apply_rows_per_second: Some(after.row_changes.saturating_sub(before.row_changes) as f64 / seconds),
         caught_up_in_seconds,
+        stream: None,
     }
 }
 

@@ -3,11 +3,12 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::queue::Receiver;
+use super::stopwatch::{Stage, Stopwatch};
 use crate::apply::{Dialect, Prepared};
 use crate::decode::{Assembled, Transaction};
 use crate::error::{Error, Result};
 use crate::model::Table;
-use crate::plan::{Ddl, Planner, Rules};
+use crate::plan::{Ddl, Group, Planner, Rules};
 
 /// A group is closed at so many row changes …
 const GROUP_ROWS: u64 = 16_000;
@@ -30,6 +31,7 @@ pub(super) struct Planning {
     pub(super) rules: Rules,
     pub(super) dialect: Dialect,
     pub(super) steps: mpsc::Sender<Result<Step>>,
+    pub(super) stopwatch: Stopwatch,
 }
 
 impl Planning {
@@ -63,7 +65,7 @@ impl Planning {
                 if let Some(ddl) = self.rules.statement(&transaction)? {
                     self.run_statement(ddl)?;
                 }
-                self.planner.add(transaction)
+                self.stopwatch.time(Stage::Plan, || self.planner.add(transaction))
             }
             Assembled::Part(part) => self.send_part(&part),
             Assembled::Advanced(coordinates) => {
@@ -83,12 +85,13 @@ impl Planning {
             self.run_statement(ddl)?;
         }
         for (index, change) in part.changes.iter().enumerate() {
-            self.planner.add_change(change)?;
+            self.stopwatch.time(Stage::Plan, || self.planner.add_change(change))?;
             let is_last = index + 1 == part.changes.len();
             if (is_last || self.is_full())
                 && let Some(group) = self.planner.take_part()
             {
-                self.send(Step::Part(Prepared::new(group, self.dialect)?))?;
+                let prepared = self.prepare(group)?;
+                self.send(Step::Part(prepared))?;
             }
         }
         Ok(())
@@ -110,10 +113,17 @@ impl Planning {
     }
 
     fn send_group(&mut self) -> Result<()> {
-        match self.planner.take() {
-            Some(group) => self.send(Step::Group(Prepared::new(group, self.dialect)?)),
+        match self.stopwatch.time(Stage::Plan, || self.planner.take()) {
+            Some(group) => {
+                let prepared = self.prepare(group)?;
+                self.send(Step::Group(prepared))
+            }
             None => Ok(()),
         }
+    }
+
+    fn prepare(&self, group: Group) -> Result<Prepared> {
+        self.stopwatch.time(Stage::Render, || Prepared::new(group, self.dialect))
     }
 
     fn send(&self, step: Step) -> Result<()> {

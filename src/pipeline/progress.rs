@@ -1,5 +1,8 @@
 use std::time::Instant;
 
+use serde::Serialize;
+
+use super::stopwatch::StageFigures;
 use crate::apply::Checkpoint;
 use crate::error::ErrorKind;
 use crate::model::Coordinates;
@@ -49,8 +52,42 @@ impl State {
     }
 }
 
+/// The figures of a picture, as `--json` prints them.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[non_exhaustive]
+pub struct StreamFigures {
+    /// See [`Progress::groups`].
+    pub groups: u64,
+    /// See [`Progress::transactions`].
+    pub transactions: u64,
+    /// See [`Progress::row_changes`].
+    pub row_changes: u64,
+    /// See [`Progress::bytes`].
+    pub bytes: u64,
+    /// See [`Progress::last_group`].
+    pub last_group: Option<GroupFigures>,
+    /// See [`Progress::open`].
+    pub open_transaction: Option<OpenTransaction>,
+    /// See [`Progress::stages`].
+    pub stages: StageFigures,
+}
+
+/// What was committed on green at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct GroupFigures {
+    /// Blue's transactions.
+    pub transactions: u64,
+    /// The rows that they changed.
+    pub row_changes: u64,
+    /// The operations that these came to.
+    pub operations: u64,
+    /// Bytes of their events in blue's log.
+    pub bytes: u64,
+}
+
 /// How far a large transaction is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct OpenTransaction {
     /// Row changes on green so far.
@@ -77,6 +114,12 @@ pub struct Progress {
     pub transactions: u64,
     /// Row changes committed since the start.
     pub row_changes: u64,
+    /// Bytes of blue's log committed since the start.
+    pub bytes: u64,
+    /// The last group.
+    pub last_group: Option<GroupFigures>,
+    /// Where the time goes.
+    pub stages: StageFigures,
     /// A transaction too large for one group, of which parts are on green and not committed yet.
     pub open: Option<OpenTransaction>,
     /// Row operations that met a green which was not as blue had been.
@@ -86,6 +129,19 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Its figures.
+    pub fn figures(&self) -> StreamFigures {
+        StreamFigures {
+            groups: self.groups,
+            transactions: self.transactions,
+            row_changes: self.row_changes,
+            bytes: self.bytes,
+            last_group: self.last_group,
+            open_transaction: self.open,
+            stages: self.stages,
+        }
+    }
+
     pub(super) fn new() -> Progress {
         Progress {
             state: State::Connecting,
@@ -95,6 +151,9 @@ impl Progress {
             groups: 0,
             transactions: 0,
             row_changes: 0,
+            bytes: 0,
+            last_group: None,
+            stages: StageFigures::default(),
             open: None,
             conflicts: 0,
             reconnects: 0,

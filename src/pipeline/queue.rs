@@ -24,6 +24,20 @@ pub(super) struct Receiver<T> {
     receiver: crossbeam_channel::Receiver<(T, OwnedSemaphorePermit)>,
 }
 
+/// How full a queue is.
+#[derive(Debug, Clone)]
+pub(super) struct Level {
+    room: Arc<Semaphore>,
+    capacity_bytes: u32,
+}
+
+impl Level {
+    /// The bytes that wait; an item larger than the capacity counts as that.
+    pub(super) fn bytes(&self) -> u64 {
+        u64::from(self.capacity_bytes).saturating_sub(self.room.available_permits() as u64)
+    }
+}
+
 /// The other end is gone.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Closed;
@@ -34,6 +48,11 @@ impl<T> Sender<T> {
         let room = u32::try_from(bytes).unwrap_or(u32::MAX).clamp(1, self.capacity_bytes);
         let permit = self.room.clone().acquire_many_owned(room).await.map_err(|_| Closed)?;
         self.sender.send((item, permit)).map_err(|_| Closed)
+    }
+
+    /// A look at how full it is.
+    pub(super) fn level(&self) -> Level {
+        Level { room: self.room.clone(), capacity_bytes: self.capacity_bytes }
     }
 
     /// The same from a thread that is not the runtime's.
@@ -68,6 +87,7 @@ mod tests {
     async fn room_is_counted_in_bytes() {
         let (sender, receiver) = queue(10);
         sender.send('a', 6).await.unwrap();
+        assert_eq!(sender.level().bytes(), 6);
         {
             let mut waiting = std::pin::pin!(sender.send('b', 6));
             assert!(futures_poll(waiting.as_mut()).await.is_none());

@@ -6,7 +6,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::progress::{Progress, State};
-use super::{planning, stages};
+use super::stages::Instruments;
+use super::stopwatch::Stopwatch;
+use super::{metrics, planning, stages};
 use crate::apply::checkpoint::{self, Checkpoint, Owner, Stream};
 use crate::apply::{Applier, Defaults, Statements};
 use crate::checks::preflight;
@@ -189,11 +191,12 @@ async fn drive(
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
     let owner = Owner::new();
+    let instruments = Instruments { progress: progress.clone(), stopwatch: Stopwatch::default() };
     let mut pause = Duration::from_millis(100);
     loop {
         let before = progress.borrow().groups;
         let run: Pin<Box<dyn Future<Output = Result<()>> + Send + '_>> =
-            Box::pin(session(&config, owner, progress.clone(), &mut stop));
+            Box::pin(session(&config, owner, instruments.clone(), &mut stop));
         let result = run.await;
         let error = match result {
             Ok(()) => {
@@ -213,6 +216,7 @@ async fn drive(
         if progress.borrow().groups > before {
             pause = Duration::from_millis(100);
         }
+        metrics::reconnects();
         progress.send_modify(|progress| {
             progress.reconnects += 1;
             progress.open = None;
@@ -233,7 +237,7 @@ async fn drive(
 async fn session(
     config: &ReplicationConfig,
     owner: Owner,
-    progress: watch::Sender<Progress>,
+    instruments: Instruments,
     stop: &mut watch::Receiver<bool>,
 ) -> Result<()> {
     let mut green_session = Session::open(&config.green).await?;
@@ -258,7 +262,7 @@ async fn session(
     let dump = Dump::open(&config.blue, &blue, &request).await?;
     let mut options = DecoderOptions::new(blue.version.flavor, position.coordinates.clone());
     options.initial_checksum = blue.binlog.has_checksums();
-    progress.send_modify(|progress| {
+    instruments.progress.send_modify(|progress| {
         progress.state = State::Replicating;
         progress.checkpoint = Some(applier.checkpoint().clone());
     });
@@ -269,7 +273,7 @@ async fn session(
         Planner::new(tables, green.version.flavor, position),
         rules,
         stages::Green { applier: &mut applier, statements: &statements },
-        progress,
+        instruments,
         stop,
     )
     .await

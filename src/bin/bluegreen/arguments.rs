@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -100,8 +101,9 @@ pub(crate) struct Replicate {
     /// Parallel appliers; this version has one.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) lanes: u32,
-    #[arg(long, hide = true, value_name = "ADDR")]
-    pub(crate) metrics: Option<String>,
+    /// Serves the stream's figures to Prometheus at http://ADDR/metrics, as long as the verb runs.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 #[derive(Args)]

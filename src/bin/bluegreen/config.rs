@@ -1,6 +1,7 @@
 //! `bluegreen.toml`, joined with the command line and the environment, which come first.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use bluegreen::net::ServerUrl;
@@ -19,6 +20,8 @@ pub(crate) struct Settings {
     /// Where `run` answers the other verbs.
     pub(crate) control: Option<PathBuf>,
     pub(crate) endpoint: Option<BuiltinEndpoint>,
+    /// Where `run` and `replicate` serve their metrics.
+    pub(crate) metrics: Option<SocketAddr>,
 }
 
 /// The addresses of the built-in endpoint.
@@ -66,8 +69,7 @@ struct Control {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Metrics {
-    #[serde(rename = "listen")]
-    _listen: Option<String>,
+    listen: SocketAddr,
 }
 
 #[derive(Deserialize)]
@@ -130,7 +132,6 @@ impl Settings {
         lacks(!document.green.replicas.is_empty(), "`green.replicas`")?;
         lacks(!document.green.variables.is_empty(), "`green.variables`")?;
         lacks(!document.tables.is_empty(), "`[tables]`")?;
-        lacks(document.metrics.is_some(), "`[metrics]`")?;
         let url = |text: Option<String>, key: &str| match text.as_deref() {
             None | Some("") => Ok(None),
             Some(text) => text.parse::<ServerUrl>().map(Some).map_err(|error| {
@@ -148,6 +149,7 @@ impl Settings {
             green: url(document.green.url, "green.url")?,
             control: document.control.socket,
             endpoint,
+            metrics: document.metrics.map(|metrics| metrics.listen),
         })
     }
 
@@ -232,6 +234,7 @@ mod tests {
         assert!(refused("blue = \"mysql://u:s3cret@h\"").contains("line 1"));
         assert!(refused("[endpoint]\nkind = \"builtin\"\nlisten = \"a:1\"\nport = 3").contains("port"));
         refused("[endpoint]\nkind = \"magic\"");
+        refused("[metrics]\nlisten = \"nowhere\"");
         refused("[endpoint]\nkind = \"builtin\"");
         refused("[blue]\nurl = \"mysql://u:s3cret@h/schema\"");
         refused("name = ");
@@ -244,7 +247,6 @@ mod tests {
             ("[green]\nreplicas = [\"mysql://u:s3cret@h\"]", "green.replicas"),
             ("[green]\nvariables = { max_connections = 500 }", "green.variables"),
             ("[tables]\ninclude = [\"a.b\"]", "[tables]"),
-            ("[metrics]\nlisten = \"127.0.0.1:9187\"", "[metrics]"),
             ("[endpoint]\nkind = \"haproxy\"\nsocket = \"x\"", "haproxy"),
             ("[endpoint]\nkind = \"command\"\ncommand = [\"x\"]", "command"),
         ] {

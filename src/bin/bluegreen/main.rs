@@ -7,6 +7,7 @@ mod control;
 mod create;
 mod delete;
 mod demo;
+mod metrics;
 mod output;
 mod progress;
 mod replicate;

@@ -12,7 +12,7 @@ use crate::arguments::Replicate;
 use crate::config::Settings;
 use crate::output::{self, Answer, count};
 use crate::stop::Stop;
-use crate::{not_yet, progress};
+use crate::{metrics, progress};
 
 /// How often a line is printed where nobody watches.
 const PLAIN_LINES: Duration = Duration::from_secs(10);
@@ -25,10 +25,10 @@ pub(crate) async fn replicate(arguments: Replicate, config: Option<&Path>, json:
         )
         .with_advice("leave --lanes out, or write --lanes 1"));
     }
-    if arguments.metrics.is_some() {
-        return Err(not_yet("--metrics"));
-    }
     let settings = Settings::read(config, &arguments.servers)?;
+    if let Some(address) = arguments.metrics.or(settings.metrics) {
+        metrics::serve(address)?;
+    }
     let (blue, green) = (settings.blue()?, settings.green()?);
     let lag = LagProbe::new(blue.clone(), green.clone());
     let mut config = ReplicationConfig::new(blue, green).from(arguments.from);
@@ -178,7 +178,7 @@ fn as_json(now: &Progress, lag: Option<&Lag>, state: &str) -> serde_json::Value 
         "checkpoint": now.checkpoint.as_ref().map(|checkpoint| Point::from(&checkpoint.position)),
         "transactions": now.transactions,
         "row_changes": now.row_changes,
-        "open_transaction": now.open.map(|open| json!({ "row_changes": open.row_changes, "bytes": open.bytes })),
+        "stream": now.figures(),
         "conflicts": now.conflicts,
         "reconnects": now.reconnects,
         "lag": lag,

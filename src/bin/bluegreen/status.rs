@@ -84,12 +84,54 @@ pub(crate) fn print(picture: &Value) {
     row("lag", lag);
     row("apply rate", figure("/replication/apply_rows_per_second", "rows/s"));
     row("caught up in", figure("/replication/caught_up_in_seconds", "s"));
+    let stream = at("/replication/stream");
+    if !stream.is_null() {
+        row("applied", applied(stream));
+        row("stages", stages(stream));
+    }
     row("conflicts", format!("{} open, {} in all", text("/conflicts/open"), text("/conflicts/total")));
     row("verification", text("/verification/state"));
     guardrails(at("/guardrails"));
 }
 
 /// The guardrails' lines, of a status or of a switchover's report.
+/// What the stream in the running process did since its start, and the size of its last group.
+fn applied(stream: &Value) -> String {
+    let number = |key: &str| stream.pointer(key).and_then(Value::as_u64).unwrap_or_default();
+    let mut text = format!(
+        "{} transactions, {} row changes, {} in {} groups",
+        count(number("/transactions")),
+        count(number("/row_changes")),
+        output::bytes(number("/bytes")),
+        count(number("/groups"))
+    );
+    if stream["last_group"].is_object() {
+        text.push_str(&format!("; the last of {} row changes", count(number("/last_group/row_changes"))));
+    }
+    if stream["open_transaction"].is_object() {
+        text.push_str(&format!(
+            "; {} rows ({}) of a large transaction written",
+            count(number("/open_transaction/row_changes")),
+            output::bytes(number("/open_transaction/bytes"))
+        ));
+    }
+    text
+}
+
+/// Where the stream's time went, and what waits in it.
+fn stages(stream: &Value) -> String {
+    let seconds = stream.pointer("/stages/seconds").and_then(Value::as_object);
+    let mut parts: Vec<String> = ["blue", "decode", "plan", "render", "green"]
+        .into_iter()
+        .filter_map(|stage| Some(format!("{stage} {:.1} s", seconds?.get(stage)?.as_f64()?)))
+        .collect();
+    for queue in ["events", "transactions"] {
+        let bytes = stream.pointer(&format!("/stages/queued_bytes/{queue}")).and_then(Value::as_u64);
+        parts.extend(bytes.filter(|bytes| *bytes > 0).map(|bytes| format!("{} of {queue} wait", output::bytes(bytes))));
+    }
+    parts.join(", ")
+}
+
 pub(crate) fn guardrails(list: &Value) {
     for guardrail in list.as_array().into_iter().flatten() {
         let text = |key: &str| guardrail.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();

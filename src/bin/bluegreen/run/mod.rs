@@ -28,7 +28,7 @@ use crate::config::Settings;
 use crate::control::{Control, Request};
 use crate::output::{self, Answer};
 use crate::stop::Stop;
-use crate::switchover;
+use crate::{metrics, switchover};
 
 /// How often the record is looked at while no stream runs.
 const LOOK: Duration = Duration::from_secs(1);
@@ -49,6 +49,9 @@ pub(crate) async fn run(arguments: Run, config: Option<&Path>, json: bool, mut s
         Some(socket) => Some(Control::listen(socket).await?),
         None => None,
     };
+    if let Some(address) = settings.metrics {
+        metrics::serve(address)?;
+    }
     let mut service = tokio::select! {
         service = Service::start(&settings, blue, green, json) => service?,
         () = stop.requested() => return Ok(Answer::Yes),
