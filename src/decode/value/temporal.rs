@@ -17,10 +17,14 @@ pub struct TemporalRef<'a> {
     format: TemporalFormat,
 }
 
-/// A column's temporal type: kind, packing and digits of the fraction in the bytes of a word, which is moved as a whole
-/// (see [`ValueRef`](super::ValueRef)).
+/// A column's temporal type.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::decode) struct TemporalFormat(u64);
+pub(in crate::decode) struct TemporalFormat {
+    pub(in crate::decode) kind: TemporalKind,
+    pub(in crate::decode) packing: Packing,
+    /// Digits behind the second.
+    pub(in crate::decode) fraction: u8,
+}
 
 /// The temporal types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,49 +46,9 @@ pub(in crate::decode) enum Packing {
     Hires,
 }
 
-impl TemporalFormat {
-    pub(in crate::decode) fn new(kind: TemporalKind, packing: Packing, fraction: u8) -> TemporalFormat {
-        let kind = match kind {
-            TemporalKind::Date => 0,
-            TemporalKind::Time => 1,
-            TemporalKind::DateTime => 2,
-            TemporalKind::Timestamp => 3,
-        };
-        let packing = match packing {
-            Packing::Modern => 0,
-            Packing::Old => 1,
-            Packing::Hires => 2,
-        };
-        TemporalFormat(u64::from_le_bytes([kind, packing, fraction, 0, 0, 0, 0, 0]))
-    }
-
-    #[inline]
-    pub(super) fn kind(self) -> TemporalKind {
-        match self.0 & 0xff {
-            0 => TemporalKind::Date,
-            1 => TemporalKind::Time,
-            2 => TemporalKind::DateTime,
-            _ => TemporalKind::Timestamp,
-        }
-    }
-
-    fn packing(self) -> Packing {
-        match (self.0 >> 8) & 0xff {
-            0 => Packing::Modern,
-            1 => Packing::Old,
-            _ => Packing::Hires,
-        }
-    }
-
-    fn fraction(self) -> u8 {
-        let [_, _, fraction, ..] = self.0.to_le_bytes();
-        fraction
-    }
-}
-
 impl fmt::Debug for TemporalFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}({}), {:?}", self.kind(), self.fraction(), self.packing())
+        write!(f, "{:?}({}), {:?}", self.kind, self.fraction, self.packing)
     }
 }
 
@@ -97,7 +61,7 @@ impl<'a> TemporalRef<'a> {
 
     /// Digits behind the second that the column has, 0 to 6.
     pub fn fraction(&self) -> u8 {
-        self.format.fraction()
+        self.format.fraction
     }
 
     /// The parts; of a TIMESTAMP those of the date and time in UTC, all zero for the zero date.
@@ -106,7 +70,7 @@ impl<'a> TemporalRef<'a> {
     /// `Corrupt`: bytes that stand for none.
     pub fn parts(&self) -> Result<TemporalParts> {
         let (cursor, fraction) = (&mut Cursor::new(self.bytes), self.fraction());
-        match (self.format.kind(), self.format.packing()) {
+        match (self.format.kind, self.format.packing) {
             (TemporalKind::DateTime, Packing::Modern) => datetime2(cursor, fraction),
             (TemporalKind::DateTime, Packing::Old) => old_datetime(cursor),
             (TemporalKind::DateTime, Packing::Hires) => hires_datetime(cursor, fraction),
@@ -127,7 +91,7 @@ impl<'a> TemporalRef<'a> {
     /// `Corrupt`: bytes that are none, or of another type.
     pub fn unix(&self) -> Result<(u64, u32)> {
         let (cursor, fraction) = (&mut Cursor::new(self.bytes), self.fraction());
-        match (self.format.kind(), self.format.packing()) {
+        match (self.format.kind, self.format.packing) {
             (TemporalKind::Timestamp, Packing::Modern) => timestamp2(cursor, fraction),
             (TemporalKind::Timestamp, Packing::Old) => old_timestamp(cursor),
             (TemporalKind::Timestamp, Packing::Hires) => hires_timestamp(cursor, fraction),
@@ -136,7 +100,7 @@ impl<'a> TemporalRef<'a> {
     }
 
     pub(super) fn to_value(self) -> Result<Value> {
-        Ok(match self.format.kind() {
+        Ok(match self.format.kind {
             TemporalKind::Date => Value::Date(self.parts()?),
             TemporalKind::Time => Value::Time(self.parts()?),
             TemporalKind::DateTime => Value::DateTime(self.parts()?),
@@ -156,11 +120,12 @@ impl fmt::Debug for TemporalRef<'_> {
 }
 
 /// YEAR: years since 1900, 0 for the zero year.
-pub(super) fn year(cursor: &mut Cursor<'_>) -> Result<u16> {
-    Ok(match cursor.u8()? {
+#[inline]
+pub(super) fn year(bytes: &[u8]) -> u16 {
+    match bytes.first().copied().unwrap_or_default() {
         0 => 0,
         since => u16::from(since).saturating_add(1900),
-    })
+    }
 }
 
 /// DATE: day, month and year in 5, 4 and 15 bits.
@@ -520,7 +485,7 @@ mod tests {
     fn timestamps_are_in_utc_and_zero_is_the_zero_date() {
         let text = |seconds: u32, part: &[u8], fraction| {
             let bytes = [&seconds.to_be_bytes(), part].concat();
-            let format = TemporalFormat::new(TemporalKind::Timestamp, Packing::Modern, fraction);
+            let format = TemporalFormat { kind: TemporalKind::Timestamp, packing: Packing::Modern, fraction };
             TemporalRef::new(&bytes, format).parts().unwrap().date_time().to_string()
         };
         assert_eq!(text(0, &[0, 0], 3), "0000-00-00 00:00:00.000");
@@ -530,7 +495,7 @@ mod tests {
 
     #[test]
     fn years() {
-        let read = |byte| year(&mut Cursor::new(&[byte])).unwrap();
+        let read = |byte| year(&[byte]);
         assert_eq!([0, 1, 255].map(read), [0, 1901, 2155]);
     }
 }
