@@ -147,7 +147,7 @@ fn old_temporal(column: &WireColumn, flavor: Flavor) -> Option<ColumnLayout> {
 }
 
 fn temporal(width: u8, kind: TemporalKind, packing: Packing, fraction: u8) -> ColumnLayout {
-    let format = TemporalFormat { kind, packing, fraction };
+    let format = TemporalFormat { packing, fraction };
     let reader = match kind {
         TemporalKind::Date => Reader::Date(format),
         TemporalKind::Time => Reader::Time(format),

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::word::{bit_count, mask, word};
 use crate::decode::fault::corrupt;
 use crate::error::{Error, Result};
 
@@ -177,30 +178,6 @@ impl<'a> DecimalRef<'a> {
         let flip = if self.is_negative() { 0xff } else { 0 };
         Groups { rest: self.bytes, flip, is_first: true, integer: precision.saturating_sub(scale), scale }
     }
-}
-
-/// Up to eight bytes as a number, the first one highest.
-#[inline]
-fn word(bytes: &[u8]) -> u64 {
-    match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
-        // The two overlap, with the same bits in the same places.
-        (Some(first), Some(last)) => {
-            let high = u64::from(u32::from_be_bytes(*first)).wrapping_shl(bit_count(bytes.len().saturating_sub(4)));
-            high | u64::from(u32::from_be_bytes(*last))
-        }
-        _ => bytes.iter().fold(0, |number, byte| number.wrapping_shl(8) | u64::from(*byte)),
-    }
-}
-
-#[inline]
-fn bit_count(bytes: usize) -> u32 {
-    u32::try_from(bytes.saturating_mul(8)).unwrap_or(u32::MAX)
-}
-
-/// Ones in so many lowest bytes.
-#[inline]
-fn mask(bytes: usize) -> u64 {
-    u64::MAX.checked_shr(64_u32.saturating_sub(bit_count(bytes))).unwrap_or(0)
 }
 
 /// The highest bit of so many bytes.

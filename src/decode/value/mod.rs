@@ -5,12 +5,14 @@ mod decimal;
 pub mod json;
 mod temporal;
 pub(super) mod text;
+mod word;
 
 use std::fmt;
 
 use bytes::Bytes;
 
 use self::json::{JsonDiff, JsonRef};
+use self::word::word;
 use super::fault::{corrupt, unsupported};
 use crate::error::Result;
 use crate::model::Value;
@@ -189,10 +191,12 @@ impl Reader {
             Reader::UInt(width) => ValueRef::UInt(integer(event, start, width).wrapping_shr(width.free_bits())),
             Reader::Bytes | Reader::Compressed => ValueRef::Bytes(bytes()),
             Reader::Decimal(format) => ValueRef::Decimal(DecimalRef::new(bytes(), format)),
-            Reader::Date(format) => ValueRef::Date(TemporalRef::new(bytes(), format)),
-            Reader::Time(format) => ValueRef::Time(TemporalRef::new(bytes(), format)),
-            Reader::DateTime(format) => ValueRef::DateTime(TemporalRef::new(bytes(), format)),
-            Reader::Timestamp(format) => ValueRef::Timestamp(TemporalRef::new(bytes(), format)),
+            Reader::Date(format) => ValueRef::Date(TemporalRef::new(bytes(), TemporalKind::Date, format)),
+            Reader::Time(format) => ValueRef::Time(TemporalRef::new(bytes(), TemporalKind::Time, format)),
+            Reader::DateTime(format) => ValueRef::DateTime(TemporalRef::new(bytes(), TemporalKind::DateTime, format)),
+            Reader::Timestamp(format) => {
+                ValueRef::Timestamp(TemporalRef::new(bytes(), TemporalKind::Timestamp, format))
+            }
             Reader::Float => ValueRef::Float(f32::from_le_bytes(bytes().first_chunk().copied().unwrap_or_default())),
             Reader::Double => ValueRef::Double(f64::from_bits(integer(event, start, Width::WORD))),
             Reader::Json => ValueRef::Json(JsonRef::new(bytes())?),
@@ -249,7 +253,7 @@ fn set(bytes: &[u8]) -> u64 {
 }
 
 fn bits(bytes: &[u8], count: u16) -> Result<u64> {
-    let number = bytes.iter().fold(0_u64, |number, byte| number.wrapping_shl(8) | u64::from(*byte));
+    let number = word(bytes);
     match number.checked_shr(count.into()) {
         None | Some(0) => Ok(number),
         Some(_) => Err(corrupt(format!("expected {count} bits, found more"))),
