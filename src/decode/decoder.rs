@@ -57,8 +57,6 @@ use crate::model::{Coordinates, Flavor, Frame};
 #[derive(Debug)]
 pub struct Decoder {
     unfolder: Unfolder,
-    /// What [`Decoder::push`] gave and [`Decoder::next`] has not looked at.
-    frame: Option<Frame>,
     grammar: Grammar,
     stopped: Option<Stopped>,
 }
@@ -80,8 +78,7 @@ struct Grammar {
 impl Decoder {
     /// A decoder of a stream's first frame on.
     pub fn new(options: DecoderOptions) -> Decoder {
-        let unfolder = Unfolder::new(&options);
-        Decoder { unfolder, frame: None, grammar: Grammar::new(options), stopped: None }
+        Decoder { unfolder: Unfolder::new(&options), grammar: Grammar::new(options), stopped: None }
     }
 
     /// The end of the last event that was understood. Inside of a transaction no stream may start from here.
@@ -103,10 +100,10 @@ impl Decoder {
         if let Some(stopped) = &self.stopped {
             return Err(stopped.again());
         }
-        if self.frame.is_some() || !self.grammar.due.is_empty() {
+        if self.unfolder.is_given() || !self.grammar.due.is_empty() {
             return Err(Error::internal("a frame was pushed before all of the last one was taken"));
         }
-        self.frame = Some(frame);
+        self.unfolder.give(frame);
         Ok(())
     }
 
@@ -124,16 +121,12 @@ impl Decoder {
             if let Some(due) = self.grammar.due.pop_front() {
                 return Ok(Some(due));
             }
-            let has_event = match self.frame.take() {
-                Some(frame) => self.unfolder.unfold(frame),
-                None => self.unfolder.unfold_next(),
-            };
-            let event = self.unfolder.event();
-            match has_event {
+            match self.unfolder.unfold() {
                 Ok(true) => {}
                 Ok(false) => return Ok(None),
                 Err(error) => return Err(self.stop(error)),
             }
+            let event = self.unfolder.event();
             // Most parts are rows: these are made where the caller wants them.
             if let Some(kind) = RowsKind::of(event.kind()) {
                 match self.grammar.rows_head(event, kind) {
@@ -162,7 +155,7 @@ impl Decoder {
         if let Some(stopped) = &self.stopped {
             return Err(stopped.again());
         }
-        if self.frame.is_some() || !self.grammar.due.is_empty() {
+        if self.unfolder.is_given() || !self.grammar.due.is_empty() {
             return Err(Error::internal("an event was pushed before all of the last one was taken"));
         }
         self.grammar.event(&mut event).map_err(|error| self.stop(error))

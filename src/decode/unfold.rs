@@ -35,7 +35,9 @@ pub struct Unfolder {
     payload: Payload,
     /// Where the payload that is open starts and ends.
     outer: Option<(u64, u64)>,
+    /// The last event. A frame's bytes stand in it from the start on.
     event: Event,
+    is_given: bool,
     stopped: Option<Stopped>,
 }
 
@@ -51,6 +53,7 @@ impl Unfolder {
             payload: Payload::default(),
             outer: None,
             event: Event::none(),
+            is_given: false,
             stopped: None,
         }
     }
@@ -61,7 +64,11 @@ impl Unfolder {
     /// `Corrupt`: bytes that no server writes, a checksum that does not match, a lost frame. `Unsupported`: a log that
     /// is not handled. `Limit`: an event above the bound. `Internal`: events of the frame before are left.
     pub fn push(&mut self, frame: Frame) -> Result<Option<Event>> {
-        Ok(self.unfold(frame)?.then(|| self.take_event()))
+        if self.outer.is_some() {
+            return Err(Error::internal("a frame was pushed before all events of the last one were taken"));
+        }
+        self.give(frame);
+        self.next()
     }
 
     /// The next event of the frame; `None` where the next frame is wanted.
@@ -70,29 +77,34 @@ impl Unfolder {
     /// As [`Unfolder::push`].
     #[expect(clippy::should_implement_trait, reason = "an end is not the end: another frame may be pushed")]
     pub fn next(&mut self) -> Result<Option<Event>> {
-        Ok(self.unfold_next()?.then(|| self.take_event()))
+        Ok(self.unfold()?.then(|| std::mem::replace(&mut self.event, Event::none())))
     }
 
-    fn take_event(&mut self) -> Event {
-        std::mem::replace(&mut self.event, Event::none())
-    }
-
-    /// As [`Unfolder::push`]: whether there is an event, which [`Unfolder::event`] has.
+    /// Takes the next frame, once [`Unfolder::unfold`] found no more in the one before.
     #[inline]
-    pub(super) fn unfold(&mut self, frame: Frame) -> Result<bool> {
-        if self.outer.is_some() {
-            return Err(Error::internal("a frame was pushed before all events of the last one were taken"));
-        }
+    pub(super) fn give(&mut self, frame: Frame) {
+        self.event.set_bytes(frame.bytes);
+        self.is_given = true;
+    }
+
+    /// Whether a frame is there that was not looked at.
+    #[inline]
+    pub(super) fn is_given(&self) -> bool {
+        self.is_given
+    }
+
+    /// As [`Unfolder::next`]: whether there is an event, which [`Unfolder::event`] lends.
+    #[inline]
+    pub(super) fn unfold(&mut self) -> Result<bool> {
+        if !self.is_given && self.outer.is_none() && self.stopped.is_none() { Ok(false) } else { self.unfold_next() }
+    }
+
+    fn unfold_next(&mut self) -> Result<bool> {
         if let Some(stopped) = &self.stopped {
             return Err(stopped.again());
         }
-        self.take(frame).map_err(|error| self.stop(error))
-    }
-
-    /// As [`Unfolder::next`]: whether there is an event, which [`Unfolder::event`] has.
-    #[inline]
-    pub(super) fn unfold_next(&mut self) -> Result<bool> {
-        if self.outer.is_none() && self.stopped.is_none() { Ok(false) } else { self.unfold_inner() }
+        let unfolded = if std::mem::take(&mut self.is_given) { self.unfold_first() } else { self.unfold_inner() };
+        unfolded.map_err(|error| self.stop(error))
     }
 
     /// The event that was unfolded last.
@@ -102,9 +114,6 @@ impl Unfolder {
     }
 
     fn unfold_inner(&mut self) -> Result<bool> {
-        if let Some(stopped) = &self.stopped {
-            return Err(stopped.again());
-        }
         let Some((start, end)) = self.outer else { return Ok(false) };
         let bytes = self.payload.next(self.max_event_bytes);
         let is_last = !self.payload.is_open();
@@ -113,13 +122,11 @@ impl Unfolder {
         }
         match bytes.and_then(|bytes| self.event.set_inner(bytes, start, end, is_last)) {
             Ok(()) => Ok(true),
-            Err(error) => {
-                let place = Coordinates::new(Arc::clone(&self.coordinates.file), start);
-                Err(self.stop(error.at(|at| {
-                    at.coordinates.get_or_insert(place);
-                    at.event.get_or_insert_with(|| event::name_of(kind::TRANSACTION_PAYLOAD));
-                })))
-            }
+            Err(error) => Err(error.at(|place| {
+                let file = Arc::clone(&self.coordinates.file);
+                place.coordinates.get_or_insert_with(|| Coordinates::new(file, start));
+                place.event.get_or_insert_with(|| event::name_of(kind::TRANSACTION_PAYLOAD));
+            })),
         }
     }
 
@@ -131,8 +138,8 @@ impl Unfolder {
     }
 
     #[inline(always)]
-    fn take(&mut self, frame: Frame) -> Result<bool> {
-        self.read(frame.bytes)?;
+    fn unfold_first(&mut self) -> Result<bool> {
+        self.read()?;
         let kind = self.event.kind();
         if self.fragments.is_open() || matches!(kind, kind::TRANSACTION_PAYLOAD | kind::PARTIAL_ROW_DATA) {
             return self.open(kind);
@@ -173,15 +180,16 @@ impl Unfolder {
         Err(event::of_other_flavor(self.event.kind(), self.flavor))
     }
 
-    /// Reads the event that the log has next.
+    /// Reads the event that the log has next up to its body.
     #[inline(always)]
-    fn read(&mut self, bytes: Bytes) -> Result<()> {
-        let mut cursor = Cursor::new(&bytes);
+    fn read(&mut self) -> Result<()> {
+        let bytes = self.event.bytes();
+        let mut cursor = Cursor::new(bytes);
         let header = match Header::read(&mut cursor) {
             Ok(header) => header,
             Err(error) => return Err(self.at_running(error)),
         };
-        let found = match self.check(&bytes, &header, &mut cursor) {
+        let found = match self.check(bytes, &header, &mut cursor) {
             Ok(found) => found,
             Err(error) => {
                 let error = self.at_running(error);
@@ -189,7 +197,7 @@ impl Unfolder {
             }
         };
         let body_end = cursor.offset().saturating_add(cursor.remaining());
-        self.event.set(header, bytes, body_end, found.start, found.end);
+        self.event.set(header, body_end, found.start, found.end);
         self.follow(found.checksum).map_err(|error| self.event.locate(&self.coordinates.file, error))
     }
 

@@ -46,11 +46,11 @@ impl Event {
         Event { header, bytes: Bytes::new(), body_end: 0, start: 0, end: 0, is_inner: false, is_last: true }
     }
 
-    /// Makes it the event in `bytes`, whose body ends at `body_end`.
+    /// Makes it the event of its bytes, whose body ends at `body_end`.
     #[inline(always)]
-    pub(super) fn set(&mut self, header: Header, bytes: Bytes, body_end: usize, start: u64, end: u64) {
-        (self.header, self.bytes, self.body_end) = (header, bytes, body_end);
-        (self.start, self.end, self.is_inner, self.is_last) = (start, end, false, true);
+    pub(super) fn set(&mut self, header: Header, body_end: usize, start: u64, end: u64) {
+        (self.header, self.body_end, self.start, self.end) = (header, body_end, start, end);
+        (self.is_inner, self.is_last) = (false, true);
     }
 
     /// Makes it an event of a compressed transaction or one put together from fragments, which has the place of these.
@@ -60,8 +60,8 @@ impl Event {
             let found = bytes.len();
             return Err(corrupt(format!("expected an event of {} bytes, found {found} bytes", header.size)));
         }
-        let body_end = bytes.len();
-        self.set(header, bytes, body_end, start, end);
+        self.set_bytes(bytes);
+        self.set(header, self.body_end, start, end);
         (self.is_inner, self.is_last) = (true, is_last);
         Ok(())
     }
@@ -101,6 +101,7 @@ impl Event {
     }
 
     /// Gives it other bytes, all of them header and body.
+    #[inline(always)]
     pub(super) fn set_bytes(&mut self, bytes: Bytes) {
         (self.body_end, self.bytes) = (bytes.len(), bytes);
     }

@@ -139,17 +139,21 @@ impl<'a> Rows<'a> {
     /// `Corrupt`: bytes that are no rows of the table, with the column and the byte. `Unsupported`: a column whose
     /// width nothing says.
     #[expect(clippy::should_implement_trait, reason = "a row lends the buffer, which an iterator cannot")]
+    #[inline]
     pub fn next(&mut self) -> Result<Option<Row<'_>>> {
         match self.read() {
             Ok(false) => Ok(None),
             Ok(true) => Ok(Some(self.row())),
-            Err(error) => {
-                // Invariant 4.
-                self.at = self.event.len();
-                self.is_checked = true;
-                Err(locate(error, self.change))
-            }
+            Err(error) => Err(self.stop(error)),
         }
+    }
+
+    /// Nothing more comes (invariant 4).
+    #[cold]
+    fn stop(&mut self, error: Error) -> Error {
+        self.at = self.event.len();
+        self.is_checked = true;
+        locate(error, self.change)
     }
 
     fn read(&mut self) -> Result<bool> {
@@ -238,12 +242,14 @@ impl<'a> Rows<'a> {
         u32::try_from(self.at).unwrap_or(u32::MAX)
     }
 
+    #[inline]
     fn row(&self) -> Row<'_> {
         row(self.change, self.buffer)
     }
 }
 
 /// The row whose places are in the buffer.
+#[inline]
 fn row<'r>(change: &'r RowsChange, buffer: &'r RowBuffer) -> Row<'r> {
     let count = change.table.columns.len();
     let (first, after) = buffer.places.split_at_checked(count).unwrap_or_default();
