@@ -56,8 +56,15 @@ use crate::model::{Coordinates, Flavor, Frame};
 /// ```
 #[derive(Debug)]
 pub struct Decoder {
-    flavor: Flavor,
     unfolder: Unfolder,
+    grammar: Grammar,
+    stopped: Option<Stopped>,
+}
+
+/// What events mean behind those before them.
+#[derive(Debug)]
+struct Grammar {
+    flavor: Flavor,
     coordinates: Coordinates,
     format: Option<FormatDescription>,
     fractions: Fractions,
@@ -66,56 +73,42 @@ pub struct Decoder {
     unzip: Unzip,
     /// What an event said beyond its first part.
     due: VecDeque<Decoded>,
-    /// What [`Decoder::push`] gave and [`Decoder::next`] has not looked at.
-    frame: Option<Frame>,
-    stopped: Option<Stopped>,
 }
 
 impl Decoder {
     /// A decoder of a stream's first frame on.
     pub fn new(options: DecoderOptions) -> Decoder {
-        Decoder {
-            flavor: options.flavor,
-            unfolder: Unfolder::new(&options),
-            coordinates: options.start,
-            format: None,
-            fractions: options.fractions,
-            tables: OpenTables::default(),
-            group: None,
-            unzip: Unzip::default(),
-            due: VecDeque::new(),
-            frame: None,
-            stopped: None,
-        }
+        Decoder { unfolder: Unfolder::new(&options), grammar: Grammar::new(options), stopped: None }
     }
 
     /// The end of the last event that was understood. Inside of a transaction no stream may start from here.
     pub fn coordinates(&self) -> &Coordinates {
-        &self.coordinates
+        &self.grammar.coordinates
     }
 
     /// Where the open transaction starts; `None` between transactions. A stream that ends inside of one is cut.
     pub fn transaction_start(&self) -> Option<&Coordinates> {
-        self.group.as_ref().map(|group| &group.start)
+        self.grammar.group.as_ref().map(|group| &group.start)
     }
 
     /// Whether the open transaction is one of two phases: it ends with its preparation.
     pub(super) fn is_two_phase(&self) -> bool {
-        self.group.as_ref().is_some_and(|group| group.is_two_phase)
+        self.grammar.group.as_ref().is_some_and(|group| group.is_two_phase)
     }
 
     /// Takes the next frame, in log order, once [`Decoder::next`] gave all of the one before.
     ///
     /// # Errors
     /// `Internal`: parts of the frame before are left. After an error of [`Decoder::next`], that one again.
+    #[inline]
     pub fn push(&mut self, frame: Frame) -> Result<()> {
         if let Some(stopped) = &self.stopped {
             return Err(stopped.again());
         }
-        if self.frame.is_some() || !self.due.is_empty() {
+        if self.unfolder.is_given() || !self.grammar.due.is_empty() {
             return Err(Error::internal("a frame was pushed before all of the last one was taken"));
         }
-        self.frame = Some(frame);
+        self.unfolder.give(frame);
         Ok(())
     }
 
@@ -130,21 +123,31 @@ impl Decoder {
             return Err(stopped.again());
         }
         loop {
-            if let Some(due) = self.due.pop_front() {
+            if let Some(due) = self.grammar.due.pop_front() {
                 return Ok(Some(due));
             }
-            let event = match self.frame.take() {
-                Some(frame) => self.unfolder.push(frame),
-                None => self.unfolder.next(),
-            };
-            match event {
-                Ok(None) => return Ok(None),
-                Ok(Some(event)) => match self.event(event) {
+            match self.unfolder.unfold() {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(error) => return Err(self.stop(error)),
+            }
+            let event = self.unfolder.event();
+            // Most parts are rows: these are made where the caller wants them.
+            if let Some(kind) = RowsKind::of(event.kind()) {
+                match self.grammar.rows_head(event, kind) {
+                    Ok(Some((head, table))) => return Ok(Some(self.grammar.rows(event, kind, &head, table))),
+                    Ok(None) => {}
+                    Err(error) => return Err(self.stop(error)),
+                }
+            } else {
+                let decoded = self.grammar.other(event);
+                // The source fills its memory again once no event holds it.
+                drop(event.take());
+                match decoded {
                     Ok(None) => {}
                     Ok(Some(decoded)) => return Ok(Some(decoded)),
                     Err(error) => return Err(self.stop(error)),
-                },
-                Err(error) => return Err(self.stop(error)),
+                }
             }
         }
     }
@@ -153,17 +156,14 @@ impl Decoder {
     ///
     /// # Errors
     /// As [`Decoder::push`] and [`Decoder::next`].
-    pub fn push_event(&mut self, event: Event) -> Result<Option<Decoded>> {
+    pub fn push_event(&mut self, mut event: Event) -> Result<Option<Decoded>> {
         if let Some(stopped) = &self.stopped {
             return Err(stopped.again());
         }
-        if self.frame.is_some() || !self.due.is_empty() {
+        if self.unfolder.is_given() || !self.grammar.due.is_empty() {
             return Err(Error::internal("an event was pushed before all of the last one was taken"));
         }
-        match self.event(event) {
-            Ok(decoded) => Ok(decoded),
-            Err(error) => Err(self.stop(error)),
-        }
+        self.grammar.event(&mut event).map_err(|error| self.stop(error))
     }
 
     #[cold]
@@ -171,37 +171,61 @@ impl Decoder {
         self.stopped = Some(Stopped::by(&error));
         error
     }
+}
 
-    fn event(&mut self, event: Event) -> Result<Option<Decoded>> {
+impl Grammar {
+    fn new(options: DecoderOptions) -> Grammar {
+        Grammar {
+            flavor: options.flavor,
+            coordinates: options.start,
+            format: None,
+            fractions: options.fractions,
+            tables: OpenTables::default(),
+            group: None,
+            unzip: Unzip::default(),
+            due: VecDeque::new(),
+        }
+    }
+
+    fn event(&mut self, event: &mut Event) -> Result<Option<Decoded>> {
         match RowsKind::of(event.kind()) {
-            Some(kind) => self.rows(event, kind),
-            None => match self.other(&event) {
-                Ok(decoded) => Ok(decoded),
-                Err(error) => Err(self.locate(error, event.start(), event.kind())),
+            Some(kind) => match self.rows_head(event, kind)? {
+                Some((head, table)) => Ok(Some(self.rows(event, kind, &head, table))),
+                None => Ok(None),
             },
+            None => self.other(event),
         }
     }
 
     #[cold]
-    fn locate(&self, error: Error, start: Coordinates, kind: u8) -> Error {
+    fn locate(&self, error: Error, event: &Event) -> Error {
         let gtid = self.group.as_ref().and_then(|group| group.gtid.as_ref());
         error.at(|place| {
-            place.coordinates = Some(start);
+            place.coordinates = Some(self.at(event.start()));
             place.gtid = gtid.map(ToString::to_string);
-            place.event = Some(event::name_of(kind));
+            place.event = Some(event::name_of(event.kind()));
         })
+    }
+
+    /// An offset in the file that the stream is in.
+    fn at(&self, offset: u64) -> Coordinates {
+        Coordinates::new(Arc::clone(&self.coordinates.file), offset)
+    }
+
+    /// Any event but rows.
+    fn other(&mut self, event: &Event) -> Result<Option<Decoded>> {
+        self.understand(event).map_err(|error| self.locate(error, event))
     }
 
     /// An event of the stream, of the file, or of a transaction, but for rows. The coordinates move once all else has
     /// succeeded.
-    fn other(&mut self, event: &Event) -> Result<Option<Decoded>> {
-        let advanced = || (!event.is_artificial()).then(|| Decoded::Advanced(event.end_coordinates()));
+    fn understand(&mut self, event: &Event) -> Result<Option<Decoded>> {
         let decoded = match event.kind() {
             kind::FORMAT_DESCRIPTION => {
                 self.expect_between("a format description")?;
                 self.format = Some(FormatDescription::read(&mut event.body_with_checksum())?);
                 self.tables.forget();
-                advanced()
+                self.advanced(event)
             }
             kind::ROTATE => return self.rotate(event),
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => return self.heartbeat(event).map(Some),
@@ -211,7 +235,7 @@ impl Decoder {
                     // A checkpoint is written by a thread of its own, but never between a transaction's events.
                     kind::STOP | kind::BINLOG_CHECKPOINT => {
                         self.expect_between("an event of the log file itself")?;
-                        advanced()
+                        self.advanced(event)
                     }
                     kind::PREVIOUS_GTIDS | kind::MARIADB_GTID_LIST => {
                         self.expect_between("an event of the log file itself")?;
@@ -219,21 +243,25 @@ impl Decoder {
                             kind::PREVIOUS_GTIDS => previous_gtids::read(&mut event.body())?,
                             _ => previous_gtids::read_list(&mut event.body())?,
                         };
-                        self.due.extend(advanced());
+                        self.due.extend(self.advanced(event));
                         Some(Decoded::Previous(previous))
                     }
                     _ => self.change(event)?,
                 }
             }
         };
-        self.pass(event.is_last(), event.end());
+        self.pass(event);
         Ok(decoded)
     }
 
+    fn advanced(&self, event: &Event) -> Option<Decoded> {
+        (!event.is_artificial()).then(|| Decoded::Advanced(self.at(event.end())))
+    }
+
     /// Moves to the end of an event. Those of a compressed transaction end where their payload ends.
-    fn pass(&mut self, is_last: bool, end: u64) {
-        if is_last {
-            self.coordinates.offset = end;
+    fn pass(&mut self, event: &Event) {
+        if event.is_last() {
+            self.coordinates.offset = event.end();
         }
     }
 
@@ -243,10 +271,10 @@ impl Decoder {
         if self.format.is_none() {
             return Err(corrupt("expected a format description before any other event"));
         }
-        let start = event.start_coordinates();
-        let is_gap = start.offset > self.coordinates.offset && !event.is_inner();
+        let start = event.start();
+        let is_gap = start > self.coordinates.offset && !event.is_inner();
         if is_gap && self.group.is_some() && self.flavor == Flavor::MySql {
-            let lost = start.offset.saturating_sub(self.coordinates.offset);
+            let lost = start.saturating_sub(self.coordinates.offset);
             return Err(corrupt(format!("{lost} bytes of events are missing inside of a transaction")));
         }
         Ok(())
@@ -282,42 +310,45 @@ impl Decoder {
         Ok(Decoded::Heartbeat(self.coordinates.clone()))
     }
 
-    fn rows(&mut self, event: Event, kind: RowsKind) -> Result<Option<Decoded>> {
-        let found = match self.rows_head(&event, kind) {
+    /// Checks an event of rows up to its rows, and unfolds these; `None` where the event only closes tables.
+    #[inline(always)]
+    fn rows_head(&mut self, event: &mut Event, kind: RowsKind) -> Result<Option<(RowsHead, Arc<TableMap>)>> {
+        let found = match self.read_rows_head(event, kind) {
             Ok(found) => found,
-            Err(error) => return Err(self.locate(error, event.start(), event.kind())),
+            Err(error) => return Err(self.locate(error, event)),
         };
-        let (is_last, end) = (event.is_last(), event.end());
-        let decoded = match found {
-            (_, None) => None,
-            (head, Some(table)) => match RowsChange::new(event, kind, &head, table, &mut self.unzip) {
-                Ok(change) => Some(Decoded::Rows(change)),
-                Err((error, event)) => return Err(self.locate(error, event.start(), event.kind())),
-            },
-        };
-        self.pass(is_last, end);
-        Ok(decoded)
+        self.pass(event);
+        Ok(found)
     }
 
-    /// What stands in front of the rows, and their table; no table where the event only closes tables.
-    fn rows_head(&mut self, event: &Event, kind: RowsKind) -> Result<(RowsHead, Option<Arc<TableMap>>)> {
+    #[inline(always)]
+    fn read_rows_head(&mut self, event: &mut Event, kind: RowsKind) -> Result<Option<(RowsHead, Arc<TableMap>)>> {
         self.expect_known(event)?;
         let post_header_length = self.post_header_length(event)?;
         let Some(group) = self.group.as_mut().filter(|group| group.is_begun()) else {
             return Err(corrupt("expected a transaction around a change of rows, found none"));
         };
         let head = RowsHead::read(&mut event.body(), kind, post_header_length)?;
-        let table = match head.is_dummy() {
+        let is_statement_end = head.is_statement_end;
+        let found = match head.is_dummy() {
             true => None,
             false => {
                 group.change();
-                Some(self.tables.find(head.table_id)?)
+                let table = self.tables.find(head.table_id)?;
+                RowsChange::check(event, kind, &head, &mut self.unzip)?;
+                Some((head, table))
             }
         };
-        if head.is_statement_end {
+        if is_statement_end {
             self.tables.close();
         }
-        Ok((head, table))
+        Ok(found)
+    }
+
+    #[inline(always)]
+    fn rows(&self, event: &mut Event, kind: RowsKind, head: &RowsHead, table: Arc<TableMap>) -> Decoded {
+        let start = self.at(event.start());
+        Decoded::Rows(RowsChange::new(event, kind, head, table, start))
     }
 
     /// An event of a transaction, but for rows.
@@ -350,8 +381,8 @@ impl Decoder {
                 self.only_from(Flavor::MySql, event)?;
                 self.expect_between("the start of another")?;
                 let GtidEvent { gtid, clock } = GtidEvent::read(cursor, event.kind())?;
-                self.group = Some(Group::new(event, gtid.clone(), Phase::Announced));
-                Ok(Some(Decoded::Begin(Begin { gtid, ..begin(event, clock) })))
+                self.group = Some(Group::new(self.at(event.start()), gtid.clone(), Phase::Announced));
+                Ok(Some(Decoded::Begin(Begin { gtid, ..begin(self.at(event.start()), clock) })))
             }
             kind::MARIADB_GTID => {
                 self.only_from(Flavor::MariaDb, event)?;
@@ -359,18 +390,23 @@ impl Decoder {
                 let head = MariaDbGtidEvent::read(cursor, event.header().server)?;
                 let phase = if head.is_standalone { Phase::Standalone } else { Phase::Begun };
                 let gtid = Some(head.gtid);
-                let mut group = Group::new(event, gtid.clone(), phase);
+                let mut group = Group::new(self.at(event.start()), gtid.clone(), phase);
                 group.is_two_phase = head.is_two_phase;
                 self.group = Some(group);
                 let (group_commit_id, alter) = (head.group_commit_id, head.alter);
-                Ok(Some(Decoded::Begin(Begin { gtid, group_commit_id, alter, ..begin(event, Clock::default()) })))
+                Ok(Some(Decoded::Begin(Begin {
+                    gtid,
+                    group_commit_id,
+                    alter,
+                    ..begin(self.at(event.start()), Clock::default())
+                })))
             }
             kind::INTVAR | kind::RAND | kind::USER_VAR => {
                 if self.group.is_none() {
                     return Err(corrupt("expected a transaction around a value of its session, found none"));
                 }
                 let value = SessionValue::read(cursor, event.kind())?;
-                Ok(Some(Decoded::SessionValue { value, start: event.start(), end: event.end() }))
+                Ok(Some(Decoded::SessionValue { value, start: self.at(event.start()), end: event.end() }))
             }
             kind::ROWS_QUERY | kind::ANNOTATE_ROWS => {
                 self.expect_begun()?;
@@ -402,8 +438,8 @@ impl Decoder {
             if let Verb::Commit | Verb::Savepoint(_) | Verb::RollbackTo(_) = verb {
                 return Err(corrupt("expected the start of a transaction, found a statement that ends or divides one"));
             }
-            self.group = Some(Group::new(event, None, Phase::Announced));
-            first = Some(Decoded::Begin(begin(event, Clock::default())));
+            self.group = Some(Group::new(self.at(event.start()), None, Phase::Announced));
+            first = Some(Decoded::Begin(begin(self.at(event.start()), Clock::default())));
         }
         let Some(group) = &mut self.group else { return Ok(None) };
         let step = group.step(verb)?;
@@ -411,10 +447,10 @@ impl Decoder {
             return Ok(first);
         }
         let mut parts = [first, None, None];
-        let [_, part, end] = &mut parts;
+        let [_, part, last] = &mut parts;
+        let (start, end) = (self.at(event.start()), self.at(event.end()));
         let statement = || {
-            let mut statement =
-                Statement::new(query.schema, bytes.slice(text..), event.start(), event.end_coordinates());
+            let mut statement = Statement::new(query.schema, bytes.slice(text..), start.clone(), end.clone());
             (statement.seconds, statement.thread) = (event.seconds(), query.thread);
             statement.error_code = query.error_code;
             statement.with_status(bytes, query.status)
@@ -426,9 +462,9 @@ impl Decoder {
             Step::Change => *part = Some(Decoded::Statement(statement())),
             Step::LastChange => {
                 *part = Some(Decoded::Statement(statement()));
-                *end = Some(self.end(event, Outcome::Committed));
+                *last = Some(self.end(event, Outcome::Committed));
             }
-            Step::End(outcome) => *end = Some(self.end(event, outcome)),
+            Step::End(outcome) => *last = Some(self.end(event, outcome)),
         }
         let mut parts = parts.into_iter().flatten();
         let first = parts.next();
@@ -440,7 +476,7 @@ impl Decoder {
     fn end(&mut self, event: &Event, outcome: Outcome) -> Decoded {
         self.group = None;
         self.tables.close();
-        Decoded::End(End { end: event.end_coordinates(), seconds: event.seconds(), outcome })
+        Decoded::End(End { end: self.at(event.end()), seconds: event.seconds(), outcome })
     }
 
     fn expect_begun(&self) -> Result<()> {
@@ -460,10 +496,10 @@ impl Decoder {
     }
 }
 
-fn begin(event: &Event, clock: Clock) -> Begin {
+fn begin(start: Coordinates, clock: Clock) -> Begin {
     let micros = |time: u64| Some(time).filter(|time| *time > 0);
     Begin {
-        start: event.start(),
+        start,
         gtid: None,
         committed_at_micros: micros(clock.committed_at_micros),
         original_committed_at_micros: micros(clock.original_committed_at_micros),

@@ -4,7 +4,6 @@
 //! 1. Rows and statements come inside of a transaction only, and each transaction has exactly one end.
 //! 2. What is rolled back to a savepoint is exactly what came behind the savepoint.
 
-use super::event::Event;
 use super::event::query::Verb;
 use super::event::xa::Xid;
 use super::fault::corrupt;
@@ -54,8 +53,8 @@ pub(super) enum Step {
 }
 
 impl Group {
-    pub(super) fn new(event: &Event, gtid: Option<Gtid>, phase: Phase) -> Group {
-        Group { start: event.start(), gtid, phase, is_two_phase: false, changes: 0, savepoints: Vec::new() }
+    pub(super) fn new(start: Coordinates, gtid: Option<Gtid>, phase: Phase) -> Group {
+        Group { start, gtid, phase, is_two_phase: false, changes: 0, savepoints: Vec::new() }
     }
 
     pub(super) fn is_begun(&self) -> bool {

@@ -27,14 +27,18 @@ pub(super) struct Header {
 
 impl Header {
     /// Reads the header and leaves the cursor on the body.
+    #[inline(always)]
     pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Header> {
-        let timestamp = cursor.u32()?;
-        let kind = cursor.u8()?;
-        let server = cursor.u32()?;
-        let size = cursor.u32()?;
-        let log_position = cursor.u32()?;
-        let flags = cursor.u16()?;
-        Ok(Header { timestamp, kind, server, size, log_position, flags })
+        let bytes = cursor.array::<HEADER_LENGTH>()?;
+        let [t0, t1, t2, t3, kind, i0, i1, i2, i3, s0, s1, s2, s3, p0, p1, p2, p3, f0, f1] = bytes;
+        Ok(Header {
+            timestamp: u32::from_le_bytes([t0, t1, t2, t3]),
+            kind,
+            server: u32::from_le_bytes([i0, i1, i2, i3]),
+            size: u32::from_le_bytes([s0, s1, s2, s3]),
+            log_position: u32::from_le_bytes([p0, p1, p2, p3]),
+            flags: u16::from_le_bytes([f0, f1]),
+        })
     }
 
     /// Whether the event is not in the log. A server that starts a dump inside of a file sends the file's format

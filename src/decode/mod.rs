@@ -77,7 +77,7 @@ pub use self::assembler::{Assembled, Assembler};
 pub use self::decoder::Decoder;
 pub use self::event::Event;
 pub use self::options::DecoderOptions;
-pub use self::rows::{Image, Row, RowBuffer, Rows, RowsChange};
+pub use self::rows::{Image, Row, RowBuffer, Rows, RowsChange, Values};
 pub use self::statement::{SessionContext, Statement};
 pub use self::table::{TableMap, WireColumn};
 pub use self::transaction::{

@@ -33,8 +33,11 @@ pub struct Unfolder {
     checksum: Checksum,
     fragments: Fragments,
     payload: Payload,
-    /// The payload event that is open.
-    outer: Option<Event>,
+    /// Where the payload that is open starts and ends.
+    outer: Option<(u64, u64)>,
+    /// The last event. A frame's bytes stand in it from the start on.
+    event: Event,
+    is_given: bool,
     stopped: Option<Stopped>,
 }
 
@@ -49,6 +52,8 @@ impl Unfolder {
             fragments: Fragments::default(),
             payload: Payload::default(),
             outer: None,
+            event: Event::none(),
+            is_given: false,
             stopped: None,
         }
     }
@@ -62,13 +67,8 @@ impl Unfolder {
         if self.outer.is_some() {
             return Err(Error::internal("a frame was pushed before all events of the last one were taken"));
         }
-        if let Some(stopped) = &self.stopped {
-            return Err(stopped.again());
-        }
-        match self.take(frame) {
-            Ok(event) => Ok(event),
-            Err(error) => Err(self.stop(error)),
-        }
+        self.give(frame);
+        self.next()
     }
 
     /// The next event of the frame; `None` where the next frame is wanted.
@@ -76,25 +76,57 @@ impl Unfolder {
     /// # Errors
     /// As [`Unfolder::push`].
     #[expect(clippy::should_implement_trait, reason = "an end is not the end: another frame may be pushed")]
-    #[inline]
     pub fn next(&mut self) -> Result<Option<Event>> {
-        if self.outer.is_none() && self.stopped.is_none() { Ok(None) } else { self.next_inner() }
+        Ok(self.unfold()?.then(|| std::mem::replace(&mut self.event, Event::none())))
     }
 
-    fn next_inner(&mut self) -> Result<Option<Event>> {
+    /// Takes the next frame, once [`Unfolder::unfold`] found no more in the one before.
+    #[inline]
+    pub(super) fn give(&mut self, frame: Frame) {
+        self.event.set_bytes(frame.bytes);
+        self.is_given = true;
+    }
+
+    /// Whether a frame is there that was not looked at.
+    #[inline]
+    pub(super) fn is_given(&self) -> bool {
+        self.is_given
+    }
+
+    /// As [`Unfolder::next`]: whether there is an event, which [`Unfolder::event`] lends.
+    #[inline]
+    pub(super) fn unfold(&mut self) -> Result<bool> {
+        if !self.is_given && self.outer.is_none() && self.stopped.is_none() { Ok(false) } else { self.unfold_next() }
+    }
+
+    fn unfold_next(&mut self) -> Result<bool> {
         if let Some(stopped) = &self.stopped {
             return Err(stopped.again());
         }
-        let Some(outer) = &self.outer else { return Ok(None) };
+        let unfolded = if std::mem::take(&mut self.is_given) { self.unfold_first() } else { self.unfold_inner() };
+        unfolded.map_err(|error| self.stop(error))
+    }
+
+    /// The event that was unfolded last.
+    #[inline]
+    pub(super) fn event(&mut self) -> &mut Event {
+        &mut self.event
+    }
+
+    fn unfold_inner(&mut self) -> Result<bool> {
+        let Some((start, end)) = self.outer else { return Ok(false) };
         let bytes = self.payload.next(self.max_event_bytes);
-        let inner = bytes.and_then(|bytes| Event::inner(bytes, outer, !self.payload.is_open()));
-        let inner = inner.map_err(|error| outer.locate(error));
-        if !self.payload.is_open() {
+        let is_last = !self.payload.is_open();
+        if is_last {
             self.outer = None;
         }
-        match inner {
-            Ok(event) => Ok(Some(event)),
-            Err(error) => Err(self.stop(error)),
+        match bytes.and_then(|bytes| self.event.set_inner(bytes, start, end, is_last)) {
+            Ok(()) => Ok(true),
+            Err(error) => Err(error.at(|place| {
+                let file = Arc::clone(&self.coordinates.file);
+                place.coordinates.get_or_insert_with(|| Coordinates::new(file, start));
+                place.event.get_or_insert_with(|| event::name_of(kind::TRANSACTION_PAYLOAD));
+            })),
         }
     }
 
@@ -105,55 +137,89 @@ impl Unfolder {
         error
     }
 
-    fn take(&mut self, frame: Frame) -> Result<Option<Event>> {
-        let event = self.event(frame.bytes)?;
-        if self.fragments.is_open() && event.kind() != kind::PARTIAL_ROW_DATA {
-            return Err(event.locate(corrupt("expected the next part of an event, found another event")));
+    #[inline(always)]
+    fn unfold_first(&mut self) -> Result<bool> {
+        self.read()?;
+        let kind = self.event.kind();
+        if self.fragments.is_open() || matches!(kind, kind::TRANSACTION_PAYLOAD | kind::PARTIAL_ROW_DATA) {
+            return self.open(kind);
         }
-        match event.kind() {
-            kind::TRANSACTION_PAYLOAD => {
-                self.only_from(Flavor::MySql, &event)?;
-                self.payload.open(event.bytes(), &mut event.body()).map_err(|error| event.locate(error))?;
-                self.outer = Some(event);
-                self.next_inner()
-            }
-            kind::PARTIAL_ROW_DATA => {
-                self.only_from(Flavor::MariaDb, &event)?;
-                let whole = self.fragments.push(&mut event.body(), self.max_event_bytes);
-                let whole = whole.and_then(|whole| whole.map(|whole| Event::inner(whole, &event, true)).transpose());
-                whole.map_err(|error| event.locate(error))
-            }
-            _ => Ok(Some(event)),
-        }
+        Ok(true)
     }
 
-    fn only_from(&self, flavor: Flavor, event: &Event) -> Result<()> {
+    /// An event that holds others, or a part of one.
+    fn open(&mut self, kind: u8) -> Result<bool> {
+        let opened = match kind {
+            kind::PARTIAL_ROW_DATA => self.add_fragment(),
+            _ if self.fragments.is_open() => Err(corrupt("expected the next part of an event, found another event")),
+            _ => self.open_payload().map(|()| true),
+        };
+        let has_more = opened.map_err(|error| self.event.locate(&self.coordinates.file, error))?;
+        if self.outer.is_some() { self.unfold_inner() } else { Ok(has_more) }
+    }
+
+    fn open_payload(&mut self) -> Result<()> {
+        self.only_from(Flavor::MySql)?;
+        self.payload.open(self.event.bytes(), &mut self.event.body())?;
+        self.outer = Some((self.event.start(), self.event.end()));
+        Ok(())
+    }
+
+    fn add_fragment(&mut self) -> Result<bool> {
+        self.only_from(Flavor::MariaDb)?;
+        let whole = self.fragments.push(&mut self.event.body(), self.max_event_bytes)?;
+        let Some(whole) = whole else { return Ok(false) };
+        let (start, end) = (self.event.start(), self.event.end());
+        self.event.set_inner(whole, start, end, true).map(|()| true)
+    }
+
+    fn only_from(&self, flavor: Flavor) -> Result<()> {
         if self.flavor == flavor {
             return Ok(());
         }
-        Err(event.locate(event::of_other_flavor(event.kind(), self.flavor)))
+        Err(event::of_other_flavor(self.event.kind(), self.flavor))
     }
 
-    fn event(&mut self, bytes: Bytes) -> Result<Event> {
-        let mut cursor = Cursor::new(&bytes);
-        let at_running = |error: Error| error.at(|place| place.coordinates = Some(self.coordinates.clone()));
-        let header = Header::read(&mut cursor).map_err(at_running)?;
-        let named = |error: Error| at_running(error).at(|place| place.event = Some(event::name_of(header.kind)));
+    /// Reads the event that the log has next up to its body.
+    #[inline(always)]
+    fn read(&mut self) -> Result<()> {
+        let bytes = self.event.bytes();
+        let mut cursor = Cursor::new(bytes);
+        let header = match Header::read(&mut cursor) {
+            Ok(header) => header,
+            Err(error) => return Err(self.at_running(error)),
+        };
+        let found = match self.check(bytes, &header, &mut cursor) {
+            Ok(found) => found,
+            Err(error) => {
+                let error = self.at_running(error);
+                return Err(error.at(|place| place.event = Some(event::name_of(header.kind))));
+            }
+        };
+        let body_end = cursor.offset().saturating_add(cursor.remaining());
+        self.event.set(header, body_end, found.start, found.end);
+        self.follow(found.checksum).map_err(|error| self.event.locate(&self.coordinates.file, error))
+    }
+
+    #[cold]
+    fn at_running(&self, error: Error) -> Error {
+        error.at(|place| place.coordinates = Some(self.coordinates.clone()))
+    }
+
+    /// Checks length and checksum, which is taken off the cursor, and the event's place.
+    #[inline(always)]
+    fn check(&self, bytes: &Bytes, header: &Header, cursor: &mut Cursor<'_>) -> Result<Found> {
         let found = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if u64::from(header.size) != found {
-            let message = format!("expected an event of {} bytes, found {found} bytes", header.size);
-            return Err(named(corrupt(message)));
+            return Err(corrupt(format!("expected an event of {} bytes, found {found} bytes", header.size)));
         }
-        let checksum = self.strip_checksum(&bytes, &header, &mut cursor).map_err(named)?;
-        let body_end = cursor.offset().saturating_add(cursor.remaining());
-        let (start, end) = self.place(&header).map_err(named)?;
-        let file = Arc::clone(&self.coordinates.file);
-        let event = Event::new(header, bytes, body_end, Coordinates::new(file, start), end);
-        self.follow(&event, checksum).map_err(|error| event.locate(error))?;
-        Ok(event)
+        let checksum = self.strip_checksum(bytes, header, cursor)?;
+        let (start, end) = self.place(header)?;
+        Ok(Found { checksum, start, end })
     }
 
     /// Checks and removes the checksum. A format description says itself which one it has, and all events behind it.
+    #[inline(always)]
     fn strip_checksum(&self, event: &Bytes, header: &Header, cursor: &mut Cursor<'_>) -> Result<Option<Checksum>> {
         match header.kind {
             kind::START_V3 => Err(unsupported("the log is of a server before 5.0")),
@@ -172,6 +238,7 @@ impl Unfolder {
     }
 
     /// Where the event stands, see the module `decode` on coordinates.
+    #[inline(always)]
     fn place(&self, header: &Header) -> Result<(u64, u64)> {
         let running = self.coordinates.offset;
         if header.is_artificial() || matches!(header.kind, kind::HEARTBEAT | kind::HEARTBEAT_V2) {
@@ -189,19 +256,28 @@ impl Unfolder {
     }
 
     /// Moves with the event: to its end, or where it says that the log goes on.
-    fn follow(&mut self, event: &Event, checksum: Option<Checksum>) -> Result<()> {
-        match event.kind() {
-            kind::ROTATE => self.coordinates = event::rotate::read(&mut event.body())?,
+    #[inline(always)]
+    fn follow(&mut self, checksum: Option<Checksum>) -> Result<()> {
+        match self.event.kind() {
+            kind::ROTATE => self.coordinates = event::rotate::read(&mut self.event.body())?,
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => {
-                self.coordinates.offset = heartbeat_offset(event, &self.coordinates, self.flavor)?;
+                self.coordinates.offset = heartbeat_offset(&self.event, &self.coordinates, self.flavor)?;
             }
-            _ => self.coordinates.offset = event.end(),
+            _ => self.coordinates.offset = self.event.end(),
         }
         if let Some(checksum) = checksum {
             self.checksum = checksum;
         }
         Ok(())
     }
+}
+
+/// What is known of an event before its body.
+struct Found {
+    /// Of a format description: how events are protected from here on.
+    checksum: Option<Checksum>,
+    start: u64,
+    end: u64,
 }
 
 /// Where a heartbeat says that the source is, behind `running`.

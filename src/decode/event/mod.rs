@@ -13,6 +13,7 @@ pub(super) mod session_value;
 pub(super) mod xa;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -24,13 +25,14 @@ use crate::model::{Coordinates, Flavor};
 
 /// One event of the log: its checksum was right and is off, and if it was part of a compressed transaction, it is
 /// unfolded.
+// It is made in place and lent from there: each move of parts that were just written costs more than to make them.
 #[derive(Clone)]
 pub struct Event {
     header: Header,
     /// The whole event, from its header on.
     bytes: Bytes,
     body_end: usize,
-    start: Coordinates,
+    start: u64,
     end: u64,
     is_inner: bool,
     /// Whether the log goes on behind it.
@@ -38,19 +40,30 @@ pub struct Event {
 }
 
 impl Event {
-    pub(super) fn new(header: Header, bytes: Bytes, body_end: usize, start: Coordinates, end: u64) -> Event {
-        Event { header, bytes, body_end, start, end, is_inner: false, is_last: true }
+    /// No event, in the place of one.
+    pub(super) fn none() -> Event {
+        let header = Header { timestamp: 0, kind: 0, server: 0, size: 0, log_position: 0, flags: 0 };
+        Event { header, bytes: Bytes::new(), body_end: 0, start: 0, end: 0, is_inner: false, is_last: true }
     }
 
-    /// An event of a compressed transaction or one put together from fragments, which has the place of `outer`.
-    pub(super) fn inner(bytes: Bytes, outer: &Event, is_last: bool) -> Result<Event> {
+    /// Makes it the event of its bytes, whose body ends at `body_end`.
+    #[inline(always)]
+    pub(super) fn set(&mut self, header: Header, body_end: usize, start: u64, end: u64) {
+        (self.header, self.body_end, self.start, self.end) = (header, body_end, start, end);
+        (self.is_inner, self.is_last) = (false, true);
+    }
+
+    /// Makes it an event of a compressed transaction or one put together from fragments, which has the place of these.
+    pub(super) fn set_inner(&mut self, bytes: Bytes, start: u64, end: u64, is_last: bool) -> Result<()> {
         let header = Header::read(&mut Cursor::new(&bytes))?;
         if usize::try_from(header.size).ok() != Some(bytes.len()) {
             let found = bytes.len();
             return Err(corrupt(format!("expected an event of {} bytes, found {found} bytes", header.size)));
         }
-        let body_end = bytes.len();
-        Ok(Event { header, bytes, body_end, start: outer.start.clone(), end: outer.end, is_inner: true, is_last })
+        self.set_bytes(bytes);
+        self.set(header, self.body_end, start, end);
+        (self.is_inner, self.is_last) = (true, is_last);
+        Ok(())
     }
 
     pub(super) fn header(&self) -> &Header {
@@ -67,23 +80,14 @@ impl Event {
         self.header.timestamp
     }
 
-    /// Where it starts; of a compressed transaction's event, where the payload starts.
-    pub fn start(&self) -> Coordinates {
-        self.start.clone()
+    /// The offset of its start in its log file; of a compressed transaction's event, of the payload's.
+    pub fn start(&self) -> u64 {
+        self.start
     }
 
     /// The offset of its end in the same file.
     pub fn end(&self) -> u64 {
         self.end
-    }
-
-    /// The coordinates of its end.
-    pub(super) fn end_coordinates(&self) -> Coordinates {
-        Coordinates { file: self.start.file.clone(), offset: self.end }
-    }
-
-    pub(super) fn start_coordinates(&self) -> &Coordinates {
-        &self.start
     }
 
     /// Whether it was made for a dump, and is not in the log.
@@ -96,14 +100,16 @@ impl Event {
         &self.bytes
     }
 
-    /// The same event with other bytes, all of them header and body.
-    pub(super) fn with_bytes(self, bytes: Bytes) -> Event {
-        Event { body_end: bytes.len(), bytes, ..self }
+    /// Gives it other bytes, all of them header and body.
+    #[inline(always)]
+    pub(super) fn set_bytes(&mut self, bytes: Bytes) {
+        (self.body_end, self.bytes) = (bytes.len(), bytes);
     }
 
-    /// The start and the whole event.
-    pub(super) fn into_parts(self) -> (Coordinates, Bytes) {
-        (self.start, self.bytes)
+    /// Takes the whole event out.
+    #[inline(always)]
+    pub(super) fn take(&mut self) -> Bytes {
+        std::mem::take(&mut self.bytes)
     }
 
     /// The number of the byte behind the body.
@@ -131,11 +137,11 @@ impl Event {
         self.is_last
     }
 
-    /// Adds the event's place to an error that has none.
+    /// Adds the event's place in `file` to an error that has none.
     #[cold]
-    pub(super) fn locate(&self, error: Error) -> Error {
+    pub(super) fn locate(&self, file: &Arc<str>, error: Error) -> Error {
         error.at(|place| {
-            place.coordinates.get_or_insert_with(|| self.start.clone());
+            place.coordinates.get_or_insert_with(|| Coordinates::new(Arc::clone(file), self.start));
             place.event.get_or_insert_with(|| name_of(self.header.kind));
         })
     }

@@ -11,7 +11,7 @@ use crate::decode::compression::Unzip;
 use crate::decode::cursor::Cursor;
 use crate::decode::event::{Event, kind};
 use crate::decode::table::{TableMap, read_id};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{ChangeKind, Coordinates, RowsFlags};
 
 /// The table id of an event that only closes all maps (MySQL source, `sql/log_event.cc`, `Rows_log_event`).
@@ -128,39 +128,46 @@ pub struct RowsChange {
 }
 
 impl RowsChange {
-    /// Takes the event over; `unzip` unfolds a compressed one. Gives the event back with an error.
+    /// Checks that the bitmaps are there, and unfolds compressed rows in the event's place.
+    #[inline(always)]
+    pub(in crate::decode) fn check(
+        event: &mut Event,
+        kind: RowsKind,
+        head: &RowsHead,
+        unzip: &mut Unzip,
+    ) -> Result<()> {
+        if kind.is_compressed {
+            let unfolded = unfold(event, kind, head, unzip)?;
+            event.set_bytes(unfolded);
+        } else {
+            skip_bitmaps(event, kind, head)?;
+        }
+        Ok(())
+    }
+
+    /// Takes an event's bytes over that were checked.
+    #[inline(always)]
     pub(in crate::decode) fn new(
-        mut event: Event,
+        event: &mut Event,
         kind: RowsKind,
         head: &RowsHead,
         table: Arc<TableMap>,
-        unzip: &mut Unzip,
-    ) -> Result<RowsChange, (Error, Event)> {
-        if kind.is_compressed {
-            match unfold(&event, kind, head, unzip) {
-                Ok(unfolded) => event = event.with_bytes(unfolded),
-                Err(error) => return Err((error, event)),
-            }
-        } else if let Err(error) = skip_bitmaps(&event, kind, head) {
-            return Err((error, event));
-        }
-        let (end, seconds, event_kind) = (event.end(), event.seconds(), event.kind());
-        let end_of_rows = u32::try_from(event.body_end()).unwrap_or(u32::MAX);
-        let (start, event) = event.into_parts();
-        Ok(RowsChange {
+        start: Coordinates,
+    ) -> RowsChange {
+        RowsChange {
             table,
             kind: kind.change,
             flags: head.flags,
             start,
-            end,
-            seconds,
-            event,
-            event_kind,
+            end: event.end(),
+            seconds: event.seconds(),
+            event_kind: event.kind(),
             is_partial: kind.is_partial,
             column_count: head.column_count,
             bitmaps: head.bitmaps,
-            end_of_rows,
-        })
+            end_of_rows: u32::try_from(event.body_end()).unwrap_or(u32::MAX),
+            event: event.take(),
+        }
     }
 
     /// A change whose images carry all columns; `rows` are the images' bytes.

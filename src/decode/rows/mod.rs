@@ -5,4 +5,4 @@ mod row;
 
 pub use change::RowsChange;
 pub(super) use change::{RowsHead, RowsKind};
-pub use row::{Image, Row, RowBuffer, Rows};
+pub use row::{Image, Row, RowBuffer, Rows, Values};

@@ -8,6 +8,8 @@
 //! 4. After an error or the last row nothing more comes.
 
 use std::fmt;
+use std::iter::FusedIterator;
+use std::slice;
 use std::sync::Arc;
 
 use super::RowsChange;
@@ -17,7 +19,7 @@ use crate::decode::event;
 use crate::decode::fault::{corrupt, unsupported};
 use crate::decode::table::{ColumnLayout, Layout, TableMap, UNKNOWN, bit_from_low};
 use crate::decode::value::json::{JsonDiff, JsonRef};
-use crate::decode::value::{self, Reader, ValueRef};
+use crate::decode::value::{self, Reader, ValueRef, part};
 use crate::error::{Error, Result};
 use crate::model::{ChangeKind, Value};
 
@@ -25,24 +27,24 @@ use crate::model::{ChangeKind, Value};
 /// source, `sql/log_event.h`, `enum_value_options`).
 const PARTIAL_JSON: u64 = 1;
 
-/// Where a value is.
+/// Where a value is, and how it is read.
 #[derive(Clone, Copy)]
-enum Slot {
-    Absent,
-    Null,
-    /// In the event, from this byte on, so many bytes.
-    Logged(u32, u32),
-    /// In the event, as a change of the document before.
-    Diff(u32, u32),
-    /// In the buffer of made values.
-    Made(u32, u32),
+struct Place {
+    reader: Reader,
+    start: u32,
+    length: u32,
+}
+
+impl Place {
+    const ABSENT: Place = Place { reader: Reader::Absent, start: 0, length: 0 };
+    const NULL: Place = Place { reader: Reader::Null, start: 0, length: 0 };
 }
 
 /// The places of a row's values; keep one for all rows.
 #[derive(Default)]
 pub struct RowBuffer {
     /// The first image's, then the after image's of an update.
-    slots: Vec<Slot>,
+    places: Vec<Place>,
     /// Values that the log does not hold as they are.
     made: Vec<u8>,
     unzip: Unzip,
@@ -57,7 +59,7 @@ impl RowBuffer {
 
 impl fmt::Debug for RowBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RowBuffer({} places)", self.slots.len())
+        write!(f, "RowBuffer({} places)", self.places.len())
     }
 }
 
@@ -88,8 +90,15 @@ pub struct Row<'r> {
 pub struct Image<'r> {
     change: &'r RowsChange,
     event: &'r [u8],
-    slots: &'r [Slot],
+    places: &'r [Place],
     made: &'r [u8],
+}
+
+/// The values of an image, see [`Image::iter`].
+#[derive(Clone)]
+pub struct Values<'r> {
+    image: Image<'r>,
+    places: slice::Iter<'r, Place>,
 }
 
 /// The columns that an image carries.
@@ -130,17 +139,21 @@ impl<'a> Rows<'a> {
     /// `Corrupt`: bytes that are no rows of the table, with the column and the byte. `Unsupported`: a column whose
     /// width nothing says.
     #[expect(clippy::should_implement_trait, reason = "a row lends the buffer, which an iterator cannot")]
+    #[inline]
     pub fn next(&mut self) -> Result<Option<Row<'_>>> {
         match self.read() {
             Ok(false) => Ok(None),
             Ok(true) => Ok(Some(self.row())),
-            Err(error) => {
-                // Invariant 4.
-                self.at = self.event.len();
-                self.is_checked = true;
-                Err(locate(error, self.change))
-            }
+            Err(error) => Err(self.stop(error)),
         }
+    }
+
+    /// Nothing more comes (invariant 4).
+    #[cold]
+    fn stop(&mut self, error: Error) -> Error {
+        self.at = self.event.len();
+        self.is_checked = true;
+        locate(error, self.change)
     }
 
     fn read(&mut self) -> Result<bool> {
@@ -153,7 +166,7 @@ impl<'a> Rows<'a> {
             return Ok(false);
         }
         let start = self.at;
-        let (first, after) = self.buffer.slots.split_at_mut_checked(count).unwrap_or_default();
+        let (first, after) = self.buffer.places.split_at_mut_checked(count).unwrap_or_default();
         self.at = read_image(self.event, self.at, &self.first, &self.change.table, first)?;
         if self.change.kind == ChangeKind::Update {
             let partial = match self.change.is_partial() {
@@ -184,42 +197,42 @@ impl<'a> Rows<'a> {
         if self.at >= self.event.len() {
             return Err(no_bytes(self.first.count));
         }
-        self.buffer.slots.resize(count.saturating_mul(2), Slot::Absent);
+        self.buffer.places.resize(count.saturating_mul(2), Place::ABSENT);
         Ok(())
     }
 
     /// Writes out the values that the log does not hold as they are.
     fn make(&mut self, layout: &Layout) -> Result<()> {
-        let RowBuffer { slots, made, unzip } = &mut *self.buffer;
+        let RowBuffer { places, made, unzip } = &mut *self.buffer;
         made.clear();
         let event = self.event;
         let count = layout.columns.len();
         // Behind a single image stand places of an earlier event.
         let images = if self.change.kind == ChangeKind::Update { 2 } else { 1 };
         for index in 0..count.saturating_mul(images) {
-            let Some(column) = index.checked_rem(count).and_then(|column| layout.columns.get(column)) else { break };
+            let Some(place) = places.get(index).copied() else { break };
             let start = made.len();
-            match slots.get(index).copied() {
-                Some(Slot::Logged(at, length)) if column.reader == Reader::COMPRESSED => {
-                    unzip.unfold_column(part(event, at, length), made)?;
+            let reader = match place.reader {
+                Reader::Compressed => {
+                    unzip.unfold_column(part(event, place.start, place.length), made)?;
+                    Reader::MadeBytes
                 }
-                Some(Slot::Diff(at, length)) => {
-                    let before = index.checked_sub(count).and_then(|before| slots.get(before)).copied();
-                    let Some(Slot::Logged(before_at, before_length)) = before else { continue };
-                    let before = part(event, before_at, before_length);
-                    let whole = JsonDiff::new(part(event, at, length)).apply(JsonRef::new(before)?)?;
-                    made.extend(whole);
+                Reader::Diff => {
+                    let before = index.checked_sub(count).and_then(|before| places.get(before));
+                    let Some(before) = before.filter(|before| before.reader == Reader::Json) else { continue };
+                    let before = JsonRef::new(part(event, before.start, before.length))?;
+                    made.extend(JsonDiff::new(part(event, place.start, place.length)).apply(before)?);
+                    Reader::MadeJson
                 }
                 _ => continue,
-            }
+            };
             let length = made.len().saturating_sub(start);
-            if let (Some(slot), Ok(start), Ok(length)) =
-                (slots.get_mut(index), u32::try_from(start), u32::try_from(length))
-            {
-                *slot = Slot::Made(start, length);
-            } else {
+            let (Some(place), Ok(start), Ok(length)) =
+                (places.get_mut(index), u32::try_from(start), u32::try_from(length))
+            else {
                 return Err(corrupt("a row's unfolded values have 4 GiB or more"));
-            }
+            };
+            *place = Place { reader, start, length };
         }
         Ok(())
     }
@@ -229,16 +242,18 @@ impl<'a> Rows<'a> {
         u32::try_from(self.at).unwrap_or(u32::MAX)
     }
 
+    #[inline]
     fn row(&self) -> Row<'_> {
         row(self.change, self.buffer)
     }
 }
 
 /// The row whose places are in the buffer.
+#[inline]
 fn row<'r>(change: &'r RowsChange, buffer: &'r RowBuffer) -> Row<'r> {
     let count = change.table.columns.len();
-    let (first, after) = buffer.slots.split_at_checked(count).unwrap_or_default();
-    let image = |slots| Some(Image { change, event: change.logged(), slots, made: &buffer.made });
+    let (first, after) = buffer.places.split_at_checked(count).unwrap_or_default();
+    let image = |places| Some(Image { change, event: change.logged(), places, made: &buffer.made });
     match change.kind {
         ChangeKind::Insert => Row { before: None, after: image(first) },
         ChangeKind::Update => Row { before: image(first), after: image(after) },
@@ -278,34 +293,28 @@ fn no_bytes(carried: usize) -> Error {
     corrupt("expected at least one row, found none")
 }
 
-#[inline]
-fn part(bytes: &[u8], start: u32, length: u32) -> &[u8] {
-    let (Ok(start), Ok(length)) = (usize::try_from(start), usize::try_from(length)) else { return &[] };
-    bytes.get(start..start.saturating_add(length)).unwrap_or_default()
-}
-
 /// Reads the places of an image that starts at byte `at`; gives the byte behind it.
-fn read_image(event: &[u8], at: usize, carried: &Carried<'_>, table: &TableMap, slots: &mut [Slot]) -> Result<usize> {
+fn read_image(event: &[u8], at: usize, carried: &Carried<'_>, table: &TableMap, places: &mut [Place]) -> Result<usize> {
     let (nulls, mut at) = match event.get(at..at.saturating_add(carried.count.div_ceil(8))) {
         Some(nulls) => (nulls, at.saturating_add(nulls.len())),
         None => return Err(at_byte(event.len(), corrupt("expected a row image's NULL bits, found the event's end"))),
     };
     let has_nulls = nulls.iter().any(|byte| *byte != 0);
     if carried.is_all && !has_nulls {
-        return read_full(event, at, table, slots);
+        return read_full(event, at, table, places);
     }
     // NULL bits count the carried columns only.
     let mut carried_index = 0_usize;
-    for (index, (column, slot)) in table.layout().columns.iter().zip(slots).enumerate() {
+    for (index, (column, place)) in table.layout().columns.iter().zip(places).enumerate() {
         if !carried.is_all && !bit_from_low(carried.bits, index) {
-            *slot = Slot::Absent;
+            *place = Place::ABSENT;
             continue;
         }
         if has_nulls && bit_from_low(nulls, carried_index) {
-            *slot = Slot::Null;
+            *place = Place::NULL;
         } else if let Some((start, length)) = read_place(event, at, column) {
             let Ok(from) = u32::try_from(start) else { return Err(wrong_place(event, at, table, index)) };
-            *slot = Slot::Logged(from, length);
+            *place = Place { reader: column.reader, start: from, length };
             at = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
         } else {
             return Err(wrong_place(event, at, table, index));
@@ -316,8 +325,8 @@ fn read_image(event: &[u8], at: usize, carried: &Carried<'_>, table: &TableMap, 
 }
 
 /// The places of all columns of an image without NULLs: whole runs of fixed lengths at once.
-fn read_full(event: &[u8], mut at: usize, table: &TableMap, slots: &mut [Slot]) -> Result<usize> {
-    let (mut columns, mut slots, layout) = (&*table.layout().columns, slots, table.layout());
+fn read_full(event: &[u8], mut at: usize, table: &TableMap, places: &mut [Place]) -> Result<usize> {
+    let (mut columns, mut places, layout) = (&*table.layout().columns, places, table.layout());
     let wrong =
         |at, left: &[ColumnLayout]| wrong_place(event, at, table, layout.columns.len().saturating_sub(left.len()));
     for run in &layout.runs {
@@ -326,20 +335,21 @@ fn read_full(event: &[u8], mut at: usize, table: &TableMap, slots: &mut [Slot]) 
             return Err(cut_run(event, at, table, columns));
         };
         let (fixed, rest) = columns.split_at_checked(run.count).unwrap_or_default();
-        let (places, others) = slots.split_at_mut_checked(run.count).unwrap_or_default();
-        for (slot, column) in places.iter_mut().zip(fixed) {
-            *slot = Slot::Logged(first.wrapping_add(column.offset), column.limit);
+        let (here, others) = places.split_at_mut_checked(run.count).unwrap_or_default();
+        for (place, column) in here.iter_mut().zip(fixed) {
+            let start = first.wrapping_add(column.offset);
+            *place = Place { reader: column.reader, start, length: column.limit };
         }
         at = end;
-        (columns, slots) = (rest, others);
-        let (Some((column, rest)), Some((slot, others))) = (columns.split_first(), slots.split_first_mut()) else {
+        (columns, places) = (rest, others);
+        let (Some((column, rest)), Some((place, others))) = (columns.split_first(), places.split_first_mut()) else {
             break;
         };
         let Some((start, length)) = read_place(event, at, column) else { return Err(wrong(at, columns)) };
         let Ok(from) = u32::try_from(start) else { return Err(wrong(at, columns)) };
-        *slot = Slot::Logged(from, length);
+        *place = Place { reader: column.reader, start: from, length };
         at = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
-        (columns, slots) = (rest, others);
+        (columns, places) = (rest, others);
     }
     Ok(at)
 }
@@ -426,13 +436,11 @@ fn read_partial_bits<'a>(event: &'a [u8], at: &mut usize, json_count: usize) -> 
     Ok(bits)
 }
 
-fn mark_diffs(after: &mut [Slot], layout: &Layout, partial: &[u8]) {
-    let json = after.iter_mut().zip(&layout.columns).filter(|(_, column)| column.reader == Reader::JSON);
-    for (index, (slot, _)) in json.enumerate() {
-        if let Slot::Logged(start, length) = *slot
-            && bit_from_low(partial, index)
-        {
-            *slot = Slot::Diff(start, length);
+fn mark_diffs(after: &mut [Place], layout: &Layout, partial: &[u8]) {
+    let json = after.iter_mut().zip(&layout.columns).filter(|(_, column)| column.reader == Reader::Json);
+    for (index, (place, _)) in json.enumerate() {
+        if place.reader == Reader::Json && bit_from_low(partial, index) {
+            place.reader = Reader::Diff;
         }
     }
 }
@@ -440,12 +448,12 @@ fn mark_diffs(after: &mut [Slot], layout: &Layout, partial: &[u8]) {
 impl<'r> Image<'r> {
     /// How many columns the table has.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.places.len()
     }
 
     /// Whether the table has no columns.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.places.is_empty()
     }
 
     /// The table as the log describes it.
@@ -459,10 +467,13 @@ impl<'r> Image<'r> {
     /// `Corrupt`: bytes that are no value of the column's type.
     #[inline]
     pub fn get(&self, index: usize) -> Result<Option<ValueRef<'r>>> {
-        match (self.slots.get(index), self.change.table.layout().columns.get(index)) {
-            (Some(slot), Some(column)) => self.value(*slot, column.reader, index),
-            _ => Ok(None),
-        }
+        let Some(place) = self.places.get(index) else { return Ok(None) };
+        self.read(place).map_err(|error| self.locate(error, index))
+    }
+
+    #[inline(always)]
+    fn read(&self, place: &Place) -> Result<Option<ValueRef<'r>>> {
+        place.reader.read(self.event, self.made, place.start, place.length)
     }
 
     /// Copies of all columns' values in order.
@@ -475,11 +486,8 @@ impl<'r> Image<'r> {
 
     /// The first column, if any, that the image does not carry and that `may_lack` does not allow to be absent.
     pub fn lacks(&self, may_lack: impl Fn(usize) -> bool) -> Option<usize> {
-        let is_absent = |(index, slot): (usize, &Slot)| match slot {
-            Slot::Absent if !may_lack(index) => Some(index),
-            _ => None,
-        };
-        self.slots.iter().enumerate().find_map(is_absent)
+        let mut places = self.places.iter().enumerate();
+        places.find(|(index, place)| place.reader == Reader::Absent && !may_lack(*index)).map(|(index, _)| index)
     }
 
     /// How many bytes the log has for a column; 0 for NULL and where the image does not carry it.
@@ -500,55 +508,68 @@ impl<'r> Image<'r> {
 
     /// The bytes of a value, or `None` inside for NULL.
     fn logged_at(&self, index: usize) -> Option<Option<&'r [u8]>> {
-        match *self.slots.get(index)? {
-            Slot::Absent | Slot::Diff(..) => None,
-            Slot::Null => Some(None),
-            Slot::Logged(start, length) => Some(Some(part(self.event, start, length))),
-            Slot::Made(start, length) => Some(Some(part(self.made, start, length))),
+        let Place { reader, start, length } = *self.places.get(index)?;
+        match reader {
+            Reader::Absent | Reader::Diff => None,
+            Reader::Null => Some(None),
+            Reader::MadeBytes | Reader::MadeJson => Some(Some(part(self.made, start, length))),
+            _ => Some(Some(part(self.event, start, length))),
         }
     }
 
     /// All columns' values in order, as [`Image::get`].
-    #[inline]
-    pub fn iter(&self) -> impl Iterator<Item = Result<Option<ValueRef<'r>>>> {
-        let image = *self;
-        let columns = self.slots.iter().zip(&self.change.table.layout().columns).enumerate();
-        columns.map(move |(index, (slot, column))| image.value(*slot, column.reader, index))
-    }
-
     #[inline(always)]
-    fn value(&self, slot: Slot, reader: Reader, index: usize) -> Result<Option<ValueRef<'r>>> {
-        let Slot::Logged(start, length) = slot else { return self.unusual(slot, reader, index) };
-        let (Ok(start), Ok(length)) = (usize::try_from(start), usize::try_from(length)) else { return Ok(None) };
-        match reader.read(self.event, start, length) {
-            Ok(value) => Ok(Some(value)),
-            Err(error) => Err(self.locate(error, index)),
-        }
-    }
-
-    /// A value that the log does not hold, or not as it is.
-    #[inline(never)]
-    fn unusual(&self, slot: Slot, reader: Reader, index: usize) -> Result<Option<ValueRef<'r>>> {
-        match slot {
-            Slot::Absent | Slot::Logged(..) => Ok(None),
-            Slot::Null => Ok(Some(ValueRef::Null)),
-            Slot::Diff(start, length) => Ok(Some(ValueRef::JsonDiff(JsonDiff::new(part(self.event, start, length))))),
-            Slot::Made(start, length) => {
-                let bytes = part(self.made, start, length);
-                reader.read(bytes, 0, bytes.len()).map(Some).map_err(|error| self.locate(error, index))
-            }
-        }
+    pub fn iter(&self) -> Values<'r> {
+        Values { image: *self, places: self.places.iter() }
     }
 
     /// Adds a value's place to an error of reading on in it, such as a DECIMAL's digits or a document.
     #[cold]
     pub fn locate(&self, error: Error, index: usize) -> Error {
-        let byte = match self.slots.get(index) {
-            Some(Slot::Logged(start, _) | Slot::Diff(start, _)) => Some(u64::from(*start)),
-            _ => None,
+        let byte = match self.places.get(index) {
+            Some(Place { reader: Reader::Absent | Reader::Null | Reader::MadeBytes | Reader::MadeJson, .. }) | None => {
+                None
+            }
+            Some(place) => Some(u64::from(place.start)),
         };
         let error = error.at(|place| place.byte = byte);
         locate(name_column(error, &self.change.table, index), self.change)
+    }
+}
+
+impl<'r> Iterator for Values<'r> {
+    type Item = Result<Option<ValueRef<'r>>>;
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let place = self.places.next()?;
+        Some(self.image.read(place).map_err(|error| self.locate(error)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.places.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Values<'_> {}
+
+impl fmt::Debug for Values<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Values({} left)", self.len())
+    }
+}
+
+impl FusedIterator for Values<'_> {}
+
+impl Values<'_> {
+    /// The number of the column whose value was given last.
+    fn passed(&self) -> usize {
+        self.image.len().saturating_sub(self.places.len()).saturating_sub(1)
+    }
+
+    #[cold]
+    fn locate(&self, error: Error) -> Error {
+        self.image.locate(error, self.passed())
     }
 }
 

@@ -1,9 +1,7 @@
 //! A table's row plan: how wide each value is and how it is read, worked out once for all of the table's rows.
 
 use super::WireColumn;
-use crate::decode::value::{
-    self, DecimalFormat, Other, Packing, Rare, Reader, TemporalFormat, TemporalKind, decimal, text,
-};
+use crate::decode::value::{self, DecimalFormat, Packing, Reader, TemporalFormat, TemporalKind, Width, text};
 use crate::model::Flavor;
 
 /// One column's part of the plan: how many bytes a value takes, and how they are read.
@@ -47,7 +45,7 @@ impl Layout {
         let mut columns: Box<[ColumnLayout]> = columns.iter().map(|column| layout(column, flavor)).collect();
         let runs = runs(&mut columns);
         let count = |reader| columns.iter().filter(|column| column.reader == reader).count();
-        let (json_count, has_compressed) = (count(Reader::JSON), count(Reader::COMPRESSED) > 0);
+        let (json_count, has_compressed) = (count(Reader::Json), count(Reader::Compressed) > 0);
         Layout { columns, runs, json_count, has_compressed }
     }
 }
@@ -73,8 +71,10 @@ fn layout(column: &WireColumn, flavor: Flavor) -> ColumnLayout {
     let [low, high] = column.metadata.to_le_bytes();
     let is_unsigned = column.is_unsigned == Some(true);
     let fixed = |width: u8, reader| ColumnLayout { prefix: 0, limit: width.into(), reader, offset: 0 };
-    let integer = |bytes| fixed(bytes, Reader::Integer { bytes, is_unsigned });
-    let rare = |width, rare| fixed(width, Reader::Other(Other::Rare(rare)));
+    let integer = |bytes| {
+        let width = Width::of_bytes(bytes);
+        fixed(bytes, if is_unsigned { Reader::UInt(width) } else { Reader::Int(width) })
+    };
     let bounded =
         |max: u16, reader| ColumnLayout { prefix: if max > 255 { 2 } else { 1 }, limit: max.into(), reader, offset: 0 };
     let unknown = ColumnLayout { prefix: UNKNOWN, limit: 0, reader: Reader::Bytes, offset: 0 };
@@ -92,33 +92,33 @@ fn layout(column: &WireColumn, flavor: Flavor) -> ColumnLayout {
         value::INT24 => integer(3),
         value::LONG => integer(4),
         value::LONGLONG => integer(8),
-        value::FLOAT if low == 4 => rare(4, Rare::Float),
-        value::DOUBLE if low == 8 => rare(8, Rare::Double),
-        value::NEWDECIMAL => match decimal::byte_count(high, low) {
-            Some(width) => fixed(width, Reader::Other(Other::Decimal(DecimalFormat::new(high, low)))),
+        value::FLOAT if low == 4 => fixed(4, Reader::Float),
+        value::DOUBLE if low == 8 => fixed(8, Reader::Double),
+        value::NEWDECIMAL => match DecimalFormat::new(high, low) {
+            Some(format) => fixed(format.byte_count(), Reader::Decimal(format)),
             None => unknown,
         },
         value::STRING => bounded(text::fixed_length(column.metadata), Reader::Bytes),
         value::VARCHAR | value::VAR_STRING => bounded(column.metadata, Reader::Bytes),
-        value::VARCHAR_COMPRESSED => bounded(column.metadata, Reader::COMPRESSED),
+        value::VARCHAR_COMPRESSED => bounded(column.metadata, Reader::Compressed),
         value::TINY_BLOB | value::MEDIUM_BLOB | value::LONG_BLOB | value::BLOB | value::GEOMETRY | value::VECTOR => {
             blob(Reader::Bytes)
         }
-        value::BLOB_COMPRESSED => blob(Reader::COMPRESSED),
-        value::JSON => blob(Reader::JSON),
-        value::ENUM if matches!(low, 1 | 2) => rare(low, Rare::Enum),
-        value::SET if matches!(low, 1..=8) => rare(low, Rare::Set),
+        value::BLOB_COMPRESSED => blob(Reader::Compressed),
+        value::JSON => blob(Reader::Json),
+        value::ENUM if matches!(low, 1 | 2) => fixed(low, Reader::Enum),
+        value::SET if matches!(low, 1..=8) => fixed(low, Reader::Set),
         // The high byte counts whole bytes, the low one the bits beyond them (`Field_bit::do_save_field_metadata`).
         value::BIT => match u16::from(high).saturating_mul(8).saturating_add(u16::from(low)) {
-            bits @ 1..=64 if low <= 7 => rare(high.saturating_add(u8::from(low > 0)), Rare::Bit(bits)),
+            bits @ 1..=64 if low <= 7 => fixed(high.saturating_add(u8::from(low > 0)), Reader::Bit(bits)),
             _ => unknown,
         },
-        value::YEAR => rare(1, Rare::Year),
+        value::YEAR => fixed(1, Reader::Year),
         value::DATE | value::NEWDATE => self::temporal(3, TemporalKind::Date, Packing::Modern, 0),
         value::TIME2 => temporal(3, TemporalKind::Time),
         value::DATETIME2 => temporal(5, TemporalKind::DateTime),
         value::TIMESTAMP2 => temporal(4, TemporalKind::Timestamp),
-        value::NULL => rare(0, Rare::Null),
+        value::NULL => fixed(0, Reader::Null),
         value::TIME | value::DATETIME | value::TIMESTAMP => old_temporal(column, flavor).unwrap_or(unknown),
         _ => unknown,
     }
@@ -147,6 +147,12 @@ fn old_temporal(column: &WireColumn, flavor: Flavor) -> Option<ColumnLayout> {
 }
 
 fn temporal(width: u8, kind: TemporalKind, packing: Packing, fraction: u8) -> ColumnLayout {
-    let reader = Reader::Other(Other::Temporal(TemporalFormat::new(kind, packing, fraction)));
+    let format = TemporalFormat { packing, fraction };
+    let reader = match kind {
+        TemporalKind::Date => Reader::Date(format),
+        TemporalKind::Time => Reader::Time(format),
+        TemporalKind::DateTime => Reader::DateTime(format),
+        TemporalKind::Timestamp => Reader::Timestamp(format),
+    };
     ColumnLayout { prefix: 0, limit: width.into(), reader, offset: 0 }
 }

@@ -3,40 +3,36 @@
 
 use std::fmt;
 
+use super::word::{bit_count, mask, word};
 use crate::decode::fault::corrupt;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 const DIGITS_PER_GROUP: u8 = 9;
+/// Two groups: on either side of the point so many digits take at most eight bytes.
+const DIGITS_PER_WORD: u8 = 18;
 /// Columns have at most 65 digits; inside of JSON the server counts a result's digits in whole groups, of which it holds
 /// nine.
 const MAX_PRECISION: u8 = 81;
 /// Sign, a zero in front of the point, the point, all digits.
 const MAX_TEXT: usize = 85;
+/// All digits in whole groups, and one more where the point divides a group.
+const MAX_GROUPS: usize = 10;
 
-/// Bytes of a group of so many digits, and one more than the largest number that they can write.
-fn group(digits: u8) -> (u8, u32) {
+/// Bytes of a group of so many digits.
+#[inline]
+fn group(digits: u8) -> u8 {
     match digits {
-        0 => (0, 1),
-        1 => (1, 10),
-        2 => (1, 100),
-        3 => (2, 1_000),
-        4 => (2, 10_000),
-        5 => (3, 100_000),
-        6 => (3, 1_000_000),
-        7 => (4, 10_000_000),
-        8 => (4, 100_000_000),
-        _ => (4, 1_000_000_000),
+        0 => 0,
+        1 | 2 => 1,
+        3 | 4 => 2,
+        5 | 6 => 3,
+        _ => 4,
     }
 }
 
-/// Bytes of a DECIMAL of `precision` digits, `scale` of them behind the point; `None` where there is no such type.
-pub(in crate::decode) fn byte_count(precision: u8, scale: u8) -> Option<u8> {
-    let integer = precision.checked_sub(scale).filter(|_| (1..=MAX_PRECISION).contains(&precision))?;
-    let bytes = |digits: u8| {
-        let whole = (digits / DIGITS_PER_GROUP).saturating_mul(4);
-        whole.saturating_add(group(digits % DIGITS_PER_GROUP).0)
-    };
-    Some(bytes(integer).saturating_add(bytes(scale)))
+/// Bytes of so many digits on one side of the point.
+fn side(digits: u8) -> u8 {
+    (digits / DIGITS_PER_GROUP).saturating_mul(4).saturating_add(group(digits % DIGITS_PER_GROUP))
 }
 
 /// A DECIMAL as the log holds it.
@@ -46,19 +42,25 @@ pub struct DecimalRef<'a> {
     format: DecimalFormat,
 }
 
-/// A column's precision and scale in the bytes of a word, which is moved as a whole (see
-/// [`ValueRef`](super::ValueRef)).
+/// A column's precision and scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::decode) struct DecimalFormat(u64);
+pub(in crate::decode) struct DecimalFormat {
+    precision: u8,
+    scale: u8,
+    /// Bytes in front of the point.
+    integer_bytes: u8,
+}
 
 impl DecimalFormat {
-    pub(in crate::decode) fn new(precision: u8, scale: u8) -> DecimalFormat {
-        DecimalFormat(u64::from_le_bytes([precision, scale, 0, 0, 0, 0, 0, 0]))
+    /// `precision` digits, `scale` of them behind the point; `None` where there is no such type.
+    pub(in crate::decode) fn new(precision: u8, scale: u8) -> Option<DecimalFormat> {
+        let integer = precision.checked_sub(scale).filter(|_| (1..=MAX_PRECISION).contains(&precision))?;
+        Some(DecimalFormat { precision, scale, integer_bytes: side(integer) })
     }
 
-    fn precision_and_scale(self) -> (u8, u8) {
-        let [precision, scale, ..] = self.0.to_le_bytes();
-        (precision, scale)
+    /// Bytes of a value.
+    pub(in crate::decode) fn byte_count(self) -> u8 {
+        self.integer_bytes.saturating_add(side(self.scale))
     }
 }
 
@@ -67,7 +69,7 @@ impl DecimalFormat {
 pub struct DecimalBuffer([u8; MAX_TEXT]);
 
 impl<'a> DecimalRef<'a> {
-    /// `bytes` must be as many as [`byte_count`] says.
+    /// `bytes` must be as many as [`DecimalFormat::byte_count`] says.
     #[inline]
     pub(super) fn new(bytes: &'a [u8], format: DecimalFormat) -> DecimalRef<'a> {
         DecimalRef { bytes, format }
@@ -75,17 +77,45 @@ impl<'a> DecimalRef<'a> {
 
     /// Of bytes that nobody counted.
     pub(in crate::decode) fn checked(bytes: &'a [u8], precision: u8, scale: u8) -> Result<DecimalRef<'a>> {
-        let expected = byte_count(precision, scale)
+        let format = DecimalFormat::new(precision, scale)
             .ok_or_else(|| corrupt(format!("expected a DECIMAL type, found DECIMAL({precision},{scale})")))?;
+        let expected = format.byte_count();
         if bytes.len() != usize::from(expected) {
             return Err(corrupt(format!("expected {expected} bytes of a DECIMAL, found {}", bytes.len())));
         }
-        Ok(DecimalRef::new(bytes, DecimalFormat::new(precision, scale)))
+        Ok(DecimalRef::new(bytes, format))
     }
 
     /// Digits in all, and digits behind the point.
     pub fn precision_and_scale(&self) -> (u8, u8) {
-        self.format.precision_and_scale()
+        (self.format.precision, self.format.scale)
+    }
+
+    /// The number without its point: 1.50 as DECIMAL(5,2) is 150. `None` where an `i128` cannot hold it, which has room
+    /// for any 38 digits.
+    ///
+    /// # Errors
+    /// `Corrupt` where bytes stand for no digits.
+    #[inline]
+    pub fn unscaled(&self) -> Result<Option<i128>> {
+        let DecimalFormat { precision, scale, .. } = self.format;
+        let Some(words) = self.words() else { return self.unscaled_long() };
+        let (integer, fraction) = words?;
+        let number = match precision {
+            // Most columns: all digits fit into one word.
+            ..=DIGITS_PER_WORD => i128::from(integer.wrapping_mul(power(scale)).wrapping_add(fraction)),
+            _ => i128::from(integer).wrapping_mul(power(scale).into()).wrapping_add(fraction.into()),
+        };
+        Ok(Some(if self.is_negative() { number.wrapping_neg() } else { number }))
+    }
+
+    fn unscaled_long(&self) -> Result<Option<i128>> {
+        let mut whole = Some(0_i128);
+        for group in self.groups() {
+            let (number, digits) = group?;
+            whole = whole.and_then(|whole| whole.checked_mul(power(digits).into())?.checked_add(number.into()));
+        }
+        Ok(whole.map(|whole| if self.is_negative() { whole.wrapping_neg() } else { whole }))
     }
 
     /// The text as the server prints it: all digits of the scale, a `0` where there is no integer part.
@@ -102,38 +132,139 @@ impl<'a> DecimalRef<'a> {
     /// # Errors
     /// As [`DecimalRef::text`].
     pub fn ascii<'b>(&self, buffer: &'b mut DecimalBuffer) -> Result<&'b [u8]> {
-        let is_negative = self.bytes.first().is_some_and(|first| first & 0x80 == 0);
-        let mut groups = Groups { rest: self.bytes, flip: if is_negative { 0xff } else { 0 }, is_first: true };
-        // Leading zeros are cut off afterwards; in front is room for a sign and for a zero that the log does not hold.
-        let mut text = Writer { bytes: &mut buffer.0, end: FRONT, is_zero: true };
-        let (precision, scale) = self.precision_and_scale();
+        let DecimalFormat { precision, scale, .. } = self.format;
+        let mut text = Writer::new(&mut buffer.0, scale);
+        if let Some(words) = self.words() {
+            let (integer, fraction) = words?;
+            text.push(fraction, scale);
+            text.push(integer, precision.saturating_sub(scale));
+        } else {
+            let mut groups = [(0, 0); MAX_GROUPS];
+            for (place, group) in groups.iter_mut().zip(self.groups()) {
+                *place = group?;
+            }
+            groups.into_iter().rev().for_each(|(number, digits)| text.push(number.into(), digits));
+        }
+        let start = text.finish(self.is_negative());
+        Ok(buffer.0.get(start..).unwrap_or_default())
+    }
+
+    #[inline]
+    fn is_negative(&self) -> bool {
+        self.bytes.first().is_some_and(|first| first & 0x80 == 0)
+    }
+
+    /// The digits in front of the point and those behind it, each as one number; `None` where a side has more than a
+    /// word holds, or none stand in front.
+    #[inline]
+    fn words(&self) -> Option<Result<(u64, u64)>> {
+        let DecimalFormat { precision, scale, integer_bytes } = self.format;
         let integer = precision.saturating_sub(scale);
-        if !integer.is_multiple_of(DIGITS_PER_GROUP) {
-            text.push(groups.next(integer % DIGITS_PER_GROUP)?, integer % DIGITS_PER_GROUP);
+        if integer == 0 || integer > DIGITS_PER_WORD || scale > DIGITS_PER_WORD {
+            return None;
         }
-        for _ in 0..integer / DIGITS_PER_GROUP {
-            text.push(groups.next(DIGITS_PER_GROUP)?, DIGITS_PER_GROUP);
+        let (front, back) = self.bytes.split_at_checked(integer_bytes.into()).unwrap_or_default();
+        let (sign, flip) = (top_bit(front.len()), if self.is_negative() { u64::MAX } else { 0 });
+        let (front, back) = ((word(front) ^ sign ^ flip) & mask(front.len()), (word(back) ^ flip) & mask(back.len()));
+        // The group that is not full comes first in front of the point and last behind it.
+        let odd = scale.saturating_sub(DIGITS_PER_GROUP);
+        let front = join(front, integer.saturating_sub(DIGITS_PER_GROUP), integer.min(DIGITS_PER_GROUP));
+        let back = join(back, scale.min(DIGITS_PER_GROUP), odd);
+        Some(front.zip(back).ok_or_else(no_digits))
+    }
+
+    fn groups(&self) -> Groups<'a> {
+        let DecimalFormat { precision, scale, .. } = self.format;
+        let flip = if self.is_negative() { 0xff } else { 0 };
+        Groups { rest: self.bytes, flip, is_first: true, integer: precision.saturating_sub(scale), scale }
+    }
+}
+
+/// The highest bit of so many bytes.
+#[inline]
+fn top_bit(bytes: usize) -> u64 {
+    mask(bytes) ^ (mask(bytes) >> 1)
+}
+
+/// Two groups in one word as one number; `None` where they stand for more digits than they have.
+#[inline]
+fn join(word: u64, high_digits: u8, low_digits: u8) -> Option<u64> {
+    let bytes = usize::from(group(low_digits));
+    let (high, low) = (word.checked_shr(bit_count(bytes)).unwrap_or(0), word & mask(bytes));
+    let is_right = high < power(high_digits) && low < power(low_digits);
+    is_right.then(|| high.wrapping_mul(power(low_digits)).wrapping_add(low))
+}
+
+/// 10 to the power of up to 18.
+#[inline]
+fn power(digits: u8) -> u64 {
+    const POWERS: [u64; 19] = [
+        1,
+        10,
+        100,
+        1_000,
+        10_000,
+        100_000,
+        1_000_000,
+        10_000_000,
+        100_000_000,
+        1_000_000_000,
+        10_000_000_000,
+        100_000_000_000,
+        1_000_000_000_000,
+        10_000_000_000_000,
+        100_000_000_000_000,
+        1_000_000_000_000_000,
+        10_000_000_000_000_000,
+        100_000_000_000_000_000,
+        1_000_000_000_000_000_000,
+    ];
+    POWERS.get(usize::from(digits)).copied().unwrap_or(u64::MAX)
+}
+
+#[cold]
+fn no_digits() -> Error {
+    corrupt("expected the digits of a DECIMAL, found a larger number")
+}
+
+/// The groups of digits in order, each with its number and how many digits it has.
+struct Groups<'a> {
+    rest: &'a [u8],
+    /// What every byte is inverted with: 0 or 0xff.
+    flip: u8,
+    is_first: bool,
+    /// Digits that are left in front of the point.
+    integer: u8,
+    /// Digits that are left behind it.
+    scale: u8,
+}
+
+impl Iterator for Groups<'_> {
+    type Item = Result<(u32, u8)>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let digits = match (self.integer, self.scale) {
+            (0, 0) => return None,
+            (0, scale) => scale.min(DIGITS_PER_GROUP),
+            (integer, _) => match integer % DIGITS_PER_GROUP {
+                0 => DIGITS_PER_GROUP,
+                odd => odd,
+            },
+        };
+        match self.integer {
+            0 => self.scale = self.scale.saturating_sub(digits),
+            _ => self.integer = self.integer.saturating_sub(digits),
         }
-        let point = text.end;
-        if scale > 0 {
-            text.put(point, b'.');
-            text.end = point.saturating_add(1);
-            for _ in 0..scale / DIGITS_PER_GROUP {
-                text.push(groups.next(DIGITS_PER_GROUP)?, DIGITS_PER_GROUP);
-            }
-            if !scale.is_multiple_of(DIGITS_PER_GROUP) {
-                text.push(groups.next(scale % DIGITS_PER_GROUP)?, scale % DIGITS_PER_GROUP);
-            }
-        }
-        let mut start = text.first_digit(point);
-        text.put(start, if start < FRONT { b'0' } else { text.at(start) });
-        // The server has no negative zero.
-        if is_negative && !text.is_zero {
-            start = start.saturating_sub(1);
-            text.put(start, b'-');
-        }
-        let end = text.end;
-        Ok(buffer.0.get(start..end).unwrap_or_default())
+        let (bytes, rest) = self.rest.split_at_checked(group(digits).into()).unwrap_or_default();
+        self.rest = rest;
+        // The first bit of all is inverted.
+        let sign = if std::mem::take(&mut self.is_first) { top_bit(bytes.len()) } else { 0 };
+        let flip = if self.flip == 0 { 0 } else { mask(bytes.len()) };
+        let number = word(bytes) ^ sign ^ flip;
+        Some(match u32::try_from(number) {
+            Ok(number) if u64::from(number) < power(digits) => Ok((number, digits)),
+            _ => Err(no_digits()),
+        })
     }
 }
 
@@ -146,34 +277,31 @@ const PAIRS: [u8; 200] = *b"\
     8081828384858687888990919293949596979899\
 ";
 
-/// Where digits start in a buffer.
-const FRONT: usize = 2;
-
+/// Writes from the last digit to the first.
 struct Writer<'b> {
     bytes: &'b mut [u8; MAX_TEXT],
-    end: usize,
+    start: usize,
+    /// Where the integer part ends.
+    point: usize,
     is_zero: bool,
 }
 
 impl Writer<'_> {
-    #[inline]
-    fn put(&mut self, at: usize, byte: u8) {
-        if let Some(place) = self.bytes.get_mut(at) {
-            *place = byte;
+    fn new(bytes: &mut [u8; MAX_TEXT], scale: u8) -> Writer<'_> {
+        let point = if scale == 0 { MAX_TEXT } else { MAX_TEXT.saturating_sub(usize::from(scale).saturating_add(1)) };
+        if let Some(place) = bytes.get_mut(point) {
+            *place = b'.';
         }
+        Writer { bytes, start: MAX_TEXT, point, is_zero: true }
     }
 
+    /// Puts so many digits in front, leading zeros too, and the point in front of the last one behind it.
     #[inline]
-    fn at(&self, at: usize) -> u8 {
-        self.bytes.get(at).copied().unwrap_or_default()
-    }
-
-    /// Adds a number with all its leading zeros.
-    #[inline]
-    fn push(&mut self, mut number: u32, digits: u8) {
+    fn push(&mut self, mut number: u64, digits: u8) {
         self.is_zero &= number == 0;
-        let end = self.end.saturating_add(usize::from(digits));
-        let places = self.bytes.get_mut(self.end..end).unwrap_or_default();
+        let end = self.start;
+        self.start = end.saturating_sub(usize::from(digits));
+        let places = self.bytes.get_mut(self.start..end).unwrap_or_default();
         let (odd, pairs) = places.split_at_mut_checked(places.len() % 2).unwrap_or_default();
         for pair in pairs.as_chunks_mut::<2>().0.iter_mut().rev() {
             let digits = usize::try_from(number % 100).ok().and_then(|number| PAIRS.as_chunks::<2>().0.get(number));
@@ -183,15 +311,33 @@ impl Writer<'_> {
         if let [place] = odd {
             *place = b'0' | (number % 10).to_le_bytes()[0];
         }
-        self.end = end;
+        if self.start == self.point.saturating_add(1) {
+            self.start = self.point;
+        }
     }
 
-    /// Where the integer part starts that ends at `point`, without leading zeros; one digit is always there.
+    /// Takes leading zeros off, of which one stays in front of the point, and adds the sign; gives the text's start.
     #[inline]
-    fn first_digit(&self, point: usize) -> usize {
-        let integer = self.bytes.get(FRONT..point).unwrap_or_default();
+    fn finish(mut self, is_negative: bool) -> usize {
+        let integer = self.bytes.get(self.start..self.point).unwrap_or_default();
         let zeros = integer.iter().take_while(|digit| **digit == b'0').count();
-        FRONT.saturating_add(zeros).min(point.saturating_sub(1))
+        self.start = self.start.saturating_add(zeros);
+        if self.start == self.point {
+            self.put(b'0');
+        }
+        // The server has no negative zero.
+        if is_negative && !self.is_zero {
+            self.put(b'-');
+        }
+        self.start
+    }
+
+    #[inline]
+    fn put(&mut self, byte: u8) {
+        self.start = self.start.saturating_sub(1);
+        if let Some(place) = self.bytes.get_mut(self.start) {
+            *place = byte;
+        }
     }
 }
 
@@ -212,35 +358,6 @@ impl Default for DecimalBuffer {
 impl fmt::Debug for DecimalBuffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("DecimalBuffer")
-    }
-}
-
-struct Groups<'a> {
-    rest: &'a [u8],
-    /// What every byte is inverted with: 0 or 0xff.
-    flip: u8,
-    is_first: bool,
-}
-
-impl Groups<'_> {
-    #[inline]
-    fn next(&mut self, digits: u8) -> Result<u32> {
-        let (width, bound) = group(digits);
-        let (bytes, rest) = self.rest.split_at_checked(usize::from(width)).unwrap_or_default();
-        self.rest = rest;
-        // The first bit of all is inverted; it is the highest of its group.
-        let first = if std::mem::take(&mut self.is_first) { 0x80 } else { 0 };
-        let number = match (bytes, self.flip) {
-            ([a], flip) => u32::from(a ^ flip ^ first),
-            ([a, b], flip) => u32::from_be_bytes([0, 0, a ^ flip ^ first, b ^ flip]),
-            ([a, b, c], flip) => u32::from_be_bytes([0, a ^ flip ^ first, b ^ flip, c ^ flip]),
-            ([a, b, c, d], flip) => u32::from_be_bytes([a ^ flip ^ first, b ^ flip, c ^ flip, d ^ flip]),
-            _ => 0,
-        };
-        if number >= bound {
-            return Err(corrupt(format!("expected {digits} digits of a DECIMAL, found a larger number")));
-        }
-        Ok(number)
     }
 }
 
@@ -288,7 +405,13 @@ mod tests {
 
     fn put(out: &mut Vec<u8>, digits: &[u8]) {
         let number = digits.iter().fold(0_u32, |number, digit| number * 10 + u32::from(*digit));
-        out.extend(&number.to_be_bytes()[4 - usize::from(group(digits.len() as u8).0)..]);
+        out.extend(&number.to_be_bytes()[4 - usize::from(group(digits.len() as u8))..]);
+    }
+
+    fn unscaled(is_negative: bool, integer: &[u8], fraction: &[u8]) -> Option<i128> {
+        let digits = || integer.iter().chain(fraction).map(|digit| i128::from(*digit));
+        let number = digits().try_fold(0_i128, |number, digit| number.checked_mul(10)?.checked_add(digit))?;
+        Some(if is_negative { -number } else { number })
     }
 
     fn text(is_negative: bool, integer: &[u8], fraction: &[u8]) -> String {
@@ -317,8 +440,10 @@ mod tests {
                     let integer = vec![fill; usize::from(precision - scale)];
                     let fraction = vec![fill; usize::from(scale)];
                     for is_negative in [false, true] {
-                        let read = read(&write(is_negative, &integer, &fraction), precision, scale).unwrap();
-                        assert_eq!(read, text(is_negative, &integer, &fraction));
+                        let bytes = write(is_negative, &integer, &fraction);
+                        assert_eq!(read(&bytes, precision, scale).unwrap(), text(is_negative, &integer, &fraction));
+                        let read = DecimalRef::checked(&bytes, precision, scale).unwrap().unscaled().unwrap();
+                        assert_eq!(read, unscaled(is_negative, &integer, &fraction));
                     }
                 }
             }
@@ -326,7 +451,12 @@ mod tests {
         for (precision, scale) in [(0, 0), (82, 0), (3, 4), (9, 0)] {
             assert!(read(&[], precision, scale).is_err());
         }
-        assert!(read(&[0xff; 4], 9, 0).is_err());
+        for (precision, scale) in [(9, 0), (9, 8), (18, 9), (36, 18), (38, 0), (38, 38)] {
+            let bytes =
+                [0xff; 20].get(..usize::from(DecimalFormat::new(precision, scale).unwrap().byte_count())).unwrap();
+            assert!(read(bytes, precision, scale).is_err());
+            assert!(DecimalRef::checked(bytes, precision, scale).unwrap().unscaled().is_err());
+        }
     }
 
     proptest! {
@@ -338,8 +468,11 @@ mod tests {
         ) {
             prop_assume!(integer.len() + fraction.len() > 0);
             let precision = (integer.len() + fraction.len()) as u8;
-            let read = read(&write(is_negative, &integer, &fraction), precision, fraction.len() as u8).unwrap();
-            prop_assert_eq!(read, text(is_negative, &integer, &fraction));
+            let bytes = write(is_negative, &integer, &fraction);
+            let scale = fraction.len() as u8;
+            prop_assert_eq!(read(&bytes, precision, scale).unwrap(), text(is_negative, &integer, &fraction));
+            let read = DecimalRef::checked(&bytes, precision, scale).unwrap().unscaled().unwrap();
+            prop_assert_eq!(read, unscaled(is_negative, &integer, &fraction));
         }
     }
 }

@@ -1,17 +1,18 @@
 //! One column's value out of a row image, by the column's type (MySQL source, `sql/log_event.cc`,
 //! `log_event_print_value`, and `libs/mysql/binlog/event/wrapper_functions.h`).
 
-pub(super) mod decimal;
+mod decimal;
 pub mod json;
 mod temporal;
 pub(super) mod text;
+mod word;
 
 use std::fmt;
 
 use bytes::Bytes;
 
 use self::json::{JsonDiff, JsonRef};
-use super::cursor::Cursor;
+use self::word::word;
 use super::fault::{corrupt, unsupported};
 use crate::error::Result;
 use crate::model::Value;
@@ -67,54 +68,65 @@ pub(super) fn type_name(code: u8) -> &'static str {
     }
 }
 
-/// How the bytes of a column's values are read. Integers and bytes are most of all values; the others have a level of
-/// their own, and the rare ones another, so that a branch that is easy to foresee comes in front of a jump by a table.
+/// How a value is read: by the column's type, or by what the row says of it. All on one level, and all but errors made
+/// where the value is used: one jump leads from the tag to what is done with the value, which is never written to
+/// memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reader {
-    /// So many bytes, 1 to 8.
-    Integer {
-        bytes: u8,
-        is_unsigned: bool,
-    },
+    Int(Width),
+    UInt(Width),
     Bytes,
-    Other(Other),
-}
-
-/// Neither an integer nor bytes as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Other {
     Decimal(DecimalFormat),
-    Temporal(TemporalFormat),
-    Rare(Rare),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rare {
-    Null,
+    Date(TemporalFormat),
+    Time(TemporalFormat),
+    DateTime(TemporalFormat),
+    Timestamp(TemporalFormat),
     Float,
     Double,
     /// MariaDB's COMPRESSED columns; unfolded before they are read.
     Compressed,
     Json,
+    /// 1 or 2 bytes.
     Enum,
+    /// 1 to 8 bytes.
     Set,
-    /// With the number of bits.
+    /// So many bits, at most 64.
     Bit(u16),
     Year,
+    /// NULL, in any column.
+    Null,
+    /// The image does not carry the column.
+    Absent,
+    /// A change of the document before.
+    Diff,
+    /// Bytes that the log does not hold as they are.
+    MadeBytes,
+    /// A document that the log does not hold as it is.
+    MadeJson,
 }
 
-impl Reader {
-    pub(super) const JSON: Reader = Reader::Other(Other::Rare(Rare::Json));
-    pub(super) const COMPRESSED: Reader = Reader::Other(Other::Rare(Rare::Compressed));
+/// How wide an integer is: the bits of a word that it leaves free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Width(u8);
+
+impl Width {
+    const WORD: Width = Width(0);
+
+    /// So many bytes, 1 to 8.
+    pub(super) fn of_bytes(bytes: u8) -> Width {
+        Width(64_u8.saturating_sub(bytes.saturating_mul(8)))
+    }
+
+    #[inline(always)]
+    fn free_bits(self) -> u32 {
+        u32::from(self.0)
+    }
 }
 
 /// A value as a view of the log's bytes: nothing is copied, and what costs work (a DECIMAL's digits, a date's
 /// parts, a JSON document's nodes, text in a character set) is worked out when it is asked for.
 ///
 /// `Debug` shows the kind and never the content: row values stay out of logs.
-// The tag has a word of its own and what is behind it stands at the same places in most variants: a value is moved in
-// whole words then, where narrow writes and wide reads of the same bytes would wait for each other.
-#[repr(u64)]
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub enum ValueRef<'a> {
@@ -157,83 +169,91 @@ pub enum ValueRef<'a> {
 }
 
 impl Reader {
-    /// The value in `length` bytes of `event` from `start` on; so many are there.
+    /// The value in `length` bytes of `event` from `start` on, or of `made`; so many are there. `None` for a column that
+    /// is absent.
     ///
     /// # Errors
     /// `Corrupt`: bytes that are no value of the type.
     #[inline(always)]
-    pub(super) fn read<'a>(self, event: &'a [u8], start: usize, length: usize) -> Result<ValueRef<'a>> {
-        if let Reader::Integer { bytes, is_unsigned } = self {
-            let raw = integer(event, start, bytes);
-            let shift = 64_u32.saturating_sub(u32::from(bytes).saturating_mul(8));
-            return Ok(match is_unsigned {
-                true => ValueRef::UInt(raw.wrapping_shr(shift)),
-                false => ValueRef::Int(raw.cast_signed().wrapping_shr(shift)),
-            });
-        }
-        let bytes = event.get(start..start.saturating_add(length)).unwrap_or_default();
-        match self {
-            Reader::Other(other) => other.read(bytes),
-            _ => Ok(ValueRef::Bytes(bytes)),
-        }
+    pub(super) fn read<'a>(
+        &self,
+        event: &'a [u8],
+        made: &'a [u8],
+        start: u32,
+        length: u32,
+    ) -> Result<Option<ValueRef<'a>>> {
+        let bytes = || part(event, start, length);
+        let made = || part(made, start, length);
+        Ok(Some(match *self {
+            Reader::Int(width) => {
+                ValueRef::Int(integer(event, start, width).cast_signed().wrapping_shr(width.free_bits()))
+            }
+            Reader::UInt(width) => ValueRef::UInt(integer(event, start, width).wrapping_shr(width.free_bits())),
+            Reader::Bytes | Reader::Compressed => ValueRef::Bytes(bytes()),
+            Reader::Decimal(format) => ValueRef::Decimal(DecimalRef::new(bytes(), format)),
+            Reader::Date(format) => ValueRef::Date(TemporalRef::new(bytes(), TemporalKind::Date, format)),
+            Reader::Time(format) => ValueRef::Time(TemporalRef::new(bytes(), TemporalKind::Time, format)),
+            Reader::DateTime(format) => ValueRef::DateTime(TemporalRef::new(bytes(), TemporalKind::DateTime, format)),
+            Reader::Timestamp(format) => {
+                ValueRef::Timestamp(TemporalRef::new(bytes(), TemporalKind::Timestamp, format))
+            }
+            Reader::Float => ValueRef::Float(f32::from_le_bytes(bytes().first_chunk().copied().unwrap_or_default())),
+            Reader::Double => ValueRef::Double(f64::from_bits(integer(event, start, Width::WORD))),
+            Reader::Json => ValueRef::Json(JsonRef::new(bytes())?),
+            Reader::Enum => ValueRef::Enum(index(bytes())),
+            Reader::Set => ValueRef::Set(set(bytes())),
+            Reader::Bit(count) => ValueRef::Bit(bits(bytes(), count)?),
+            Reader::Year => ValueRef::Year(temporal::year(bytes())),
+            Reader::Null => ValueRef::Null,
+            Reader::Absent => return Ok(None),
+            Reader::Diff => ValueRef::JsonDiff(JsonDiff::new(bytes())),
+            Reader::MadeBytes => ValueRef::Bytes(made()),
+            Reader::MadeJson => ValueRef::Json(JsonRef::new(made())?),
+        }))
     }
+}
+
+/// So many bytes from `start` on, which are there.
+#[inline(always)]
+pub(super) fn part(bytes: &[u8], start: u32, length: u32) -> &[u8] {
+    let (Ok(start), Ok(length)) = (usize::try_from(start), usize::try_from(length)) else { return &[] };
+    bytes.get(start..start.saturating_add(length)).unwrap_or_default()
 }
 
 /// The integer of so many bytes in the highest bytes of the result.
 #[inline(always)]
-fn integer(event: &[u8], start: usize, bytes: u8) -> u64 {
-    let shift = 64_u32.saturating_sub(u32::from(bytes).saturating_mul(8));
-    match event.get(start..).and_then(<[u8]>::first_chunk::<8>) {
-        Some(chunk) => u64::from_le_bytes(*chunk).wrapping_shl(shift),
-        None => last_integer(event.get(start..).unwrap_or_default()).wrapping_shl(shift),
-    }
+fn integer(event: &[u8], start: u32, width: Width) -> u64 {
+    let word = match part(event, start, 8).first_chunk::<8>() {
+        Some(chunk) => u64::from_le_bytes(*chunk),
+        None => last_integer(event, start),
+    };
+    word.wrapping_shl(width.free_bits())
 }
 
 /// As above, with fewer than eight bytes up to the event's end.
 #[cold]
-fn last_integer(bytes: &[u8]) -> u64 {
+fn last_integer(event: &[u8], start: u32) -> u64 {
+    let bytes = usize::try_from(start).ok().and_then(|start| event.get(start..)).unwrap_or_default();
+    set(bytes)
+}
+
+/// The number of an ENUM's member.
+#[inline]
+fn index(bytes: &[u8]) -> u16 {
+    match *bytes {
+        [low] => u16::from(low),
+        [low, high] => u16::from_le_bytes([low, high]),
+        _ => 0,
+    }
+}
+
+/// The members of a SET as bits.
+fn set(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, byte| number.wrapping_shl(8) | u64::from(*byte))
 }
 
-impl Other {
-    #[inline(never)]
-    fn read<'a>(self, bytes: &'a [u8]) -> Result<ValueRef<'a>> {
-        match self {
-            Other::Decimal(format) => Ok(ValueRef::Decimal(DecimalRef::new(bytes, format))),
-            Other::Temporal(format) => {
-                let temporal = TemporalRef::new(bytes, format);
-                Ok(match format.kind() {
-                    TemporalKind::Date => ValueRef::Date(temporal),
-                    TemporalKind::Time => ValueRef::Time(temporal),
-                    TemporalKind::DateTime => ValueRef::DateTime(temporal),
-                    TemporalKind::Timestamp => ValueRef::Timestamp(temporal),
-                })
-            }
-            Other::Rare(rare) => rare.read(bytes),
-        }
-    }
-}
-
-impl Rare {
-    #[inline(never)]
-    fn read<'a>(self, bytes: &'a [u8]) -> Result<ValueRef<'a>> {
-        let cursor = &mut Cursor::new(bytes);
-        Ok(match self {
-            Rare::Null => ValueRef::Null,
-            Rare::Float => ValueRef::Float(f32::from_le_bytes(cursor.array()?)),
-            Rare::Double => ValueRef::Double(f64::from_le_bytes(cursor.array()?)),
-            Rare::Compressed => ValueRef::Bytes(bytes),
-            Rare::Json => ValueRef::Json(JsonRef::new(bytes)?),
-            Rare::Enum => ValueRef::Enum(if bytes.len() == 1 { u16::from(cursor.u8()?) } else { cursor.u16()? }),
-            Rare::Set => ValueRef::Set(cursor.uint_le(bytes.len())?),
-            Rare::Bit(count) => ValueRef::Bit(bits(cursor.uint_be(bytes.len())?, count)?),
-            Rare::Year => ValueRef::Year(temporal::year(cursor)?),
-        })
-    }
-}
-
-#[inline]
-fn bits(number: u64, count: u16) -> Result<u64> {
+fn bits(bytes: &[u8], count: u16) -> Result<u64> {
+    let number = word(bytes);
     match number.checked_shr(count.into()) {
         None | Some(0) => Ok(number),
         Some(_) => Err(corrupt(format!("expected {count} bits, found more"))),
@@ -304,11 +324,7 @@ mod tests {
     use super::*;
 
     fn read(reader: Reader, bytes: &[u8]) -> Result<ValueRef<'_>> {
-        reader.read(bytes, 0, bytes.len())
-    }
-
-    fn rare(rare: Rare, bytes: &[u8]) -> Result<ValueRef<'_>> {
-        read(Reader::Other(Other::Rare(rare)), bytes)
+        Ok(reader.read(bytes, &[], 0, bytes.len() as u32)?.unwrap())
     }
 
     proptest! {
@@ -319,9 +335,9 @@ mod tests {
                 let number = number >> (64 - bits);
                 let mut event = number.to_le_bytes()[..width].to_vec();
                 event.resize(width + behind, 0xaa);
-                let signed = Reader::Integer { bytes, is_unsigned: false }.read(&event, 0, width);
+                let signed = read(Reader::Int(Width::of_bytes(bytes)), &event);
                 prop_assert!(matches!(signed, Ok(ValueRef::Int(read)) if read == number));
-                let unsigned = Reader::Integer { bytes, is_unsigned: true }.read(&event, 0, width);
+                let unsigned = read(Reader::UInt(Width::of_bytes(bytes)), &event);
                 let expected = number as u64 & (u64::MAX >> (64 - bits));
                 prop_assert!(matches!(unsigned, Ok(ValueRef::UInt(read)) if read == expected));
             }
@@ -331,20 +347,20 @@ mod tests {
         fn bits_of_every_width(number: u64, count in 1..=64_u16) {
             let number = number >> (64 - count);
             let bytes = &number.to_be_bytes()[8 - usize::from(count.div_ceil(8))..];
-            prop_assert!(matches!(rare(Rare::Bit(count), bytes), Ok(ValueRef::Bit(read)) if read == number));
+            prop_assert!(matches!(read(Reader::Bit(count), bytes), Ok(ValueRef::Bit(read)) if read == number));
         }
     }
 
     #[test]
     fn bits_beyond_the_type_are_refused() {
-        assert!(rare(Rare::Bit(3), &[0b1000]).is_err());
-        assert!(rare(Rare::Bit(3), &[0b111]).is_ok());
+        assert!(read(Reader::Bit(3), &[0b1000]).is_err());
+        assert!(read(Reader::Bit(3), &[0b111]).is_ok());
     }
 
     #[test]
     fn members_in_every_width() {
-        assert!(matches!(rare(Rare::Enum, &[1]), Ok(ValueRef::Enum(1))));
-        assert!(matches!(rare(Rare::Enum, &[1, 2]), Ok(ValueRef::Enum(0x0201))));
-        assert!(matches!(rare(Rare::Set, &[1, 2, 3]), Ok(ValueRef::Set(0x03_0201))));
+        assert!(matches!(read(Reader::Enum, &[1]), Ok(ValueRef::Enum(1))));
+        assert!(matches!(read(Reader::Enum, &[1, 2]), Ok(ValueRef::Enum(0x0201))));
+        assert!(matches!(read(Reader::Set, &[1, 2, 3]), Ok(ValueRef::Set(0x03_0201))));
     }
 }
