@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use bluegreen::decode::{Assembled, Assembler, Change, DecoderOptions, RowBuffer, ValueRef};
+use bluegreen::decode::{Assembled, Assembler, Change, DecimalBuffer, DecoderOptions, RowBuffer, ValueRef};
 use bluegreen::model::{Coordinates, Flavor, Frame};
 use bluegreen::source::file::FileSource;
 
@@ -169,7 +169,9 @@ fn add_rows(rows: &mut Seeds, log: &Log, map: &[u8], event: &Frame) {
     let which = kinds.iter().position(|number| *number == kind(event)).expect("a row event");
     let is_first_version = matches!(kind(event), 23..=25 | 166..=168);
     let images = &body(event)[if is_first_version { 8 } else { 10 }..];
-    rows.add(log, [&[log.release, which as u8], part(columns).as_slice(), images].concat());
+    let one = [&[which as u8], part(images).as_slice()].concat();
+    // Twice, so that the second event finds the first one's buffer.
+    rows.add(log, [&[log.release], part(columns).as_slice(), &one, &one].concat());
 }
 
 fn add_values(log: &Log, change: &Change, json: &mut Seeds, decimal: &mut Seeds, charset: &mut Seeds) {
@@ -189,8 +191,9 @@ fn add_values(log: &Log, change: &Change, json: &mut Seeds, decimal: &mut Seeds,
                     }
                     Some(ValueRef::Decimal(value)) => {
                         let (precision, scale) = value.precision_and_scale();
-                        let text = value.text().expect("a server's own number");
-                        decimal.add(log, written(text.as_str(), precision, scale));
+                        let mut buffer = DecimalBuffer::default();
+                        let text = value.text(&mut buffer).expect("a server's own number");
+                        decimal.add(log, written(text, precision, scale));
                     }
                     Some(ValueRef::Bytes(bytes)) => {
                         let [low, high] = column.collation.unwrap_or(255).to_le_bytes();
