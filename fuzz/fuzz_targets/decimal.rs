@@ -3,7 +3,7 @@
 //! Input: precision, scale, and the bytes of one value.
 #![no_main]
 
-use bluegreen::decode::{Decoded, RowBuffer, ValueRef};
+use bluegreen::decode::{DecimalBuffer, Decoded, RowBuffer, ValueRef};
 use bluegreen::testkit::{Cell, ColumnSpec, ColumnType, Event, Query, Release, Rows, TableMap};
 use bluegreen_fuzz::{Input, Watched, log_with, visit};
 use libfuzzer_sys::fuzz_target;
@@ -36,13 +36,13 @@ fuzz_target!(|data: &[u8]| {
     decoded(&table, Cell::Raw(bytes.to_vec()), |value| {
         let ValueRef::Decimal(decimal) = value else { panic!("expected a DECIMAL") };
         assert_eq!(decimal.precision_and_scale(), (precision, scale));
-        printed = decimal.text().ok().map(|text| text.as_str().to_owned());
+        printed = decimal.text(&mut DecimalBuffer::default()).ok().map(str::to_owned);
     });
     let Some(printed) = printed else { return };
     let mut again = None;
     decoded(&table, Cell::Decimal(printed.clone()), |value| {
         let ValueRef::Decimal(decimal) = value else { panic!("expected a DECIMAL") };
-        again = decimal.text().ok().map(|text| text.as_str().to_owned());
+        again = decimal.text(&mut DecimalBuffer::default()).ok().map(str::to_owned);
     });
     assert_eq!(again, Some(printed), "DECIMAL({precision},{scale})");
 });

@@ -3,7 +3,7 @@
 //! Input: the release, then events, each as its type's number, flags, the length of its body in two bytes and the body.
 #![no_main]
 
-use bluegreen::decode::{Assembler, Decoded, RowBuffer};
+use bluegreen::decode::{Assembler, Decoded, RowBuffer, SessionValue};
 use bluegreen::testkit::{Event, flag};
 use bluegreen_fuzz::{Input, Watched, expect_no_internal, log_with, options, visit};
 use libfuzzer_sys::fuzz_target;
@@ -33,7 +33,10 @@ fuzz_target!(|data: &[u8]| {
     let mut has_assembler_stopped = false;
     for frame in log.frames() {
         let parts = decoder.push(frame.clone());
-        let assembled = assembler.push(frame.clone()).and_then(|()| assembler.next());
+        let mut assembled = assembler.push(frame.clone()).and_then(|()| assembler.next());
+        while let Ok(Some(_)) = assembled {
+            assembled = assembler.next();
+        }
         assert!(parts.is_ok() || assembled.is_err(), "an assembler takes what the decoder refuses");
         match assembled {
             Ok(_) => {
@@ -50,6 +53,9 @@ fuzz_target!(|data: &[u8]| {
             match part {
                 Decoded::Rows(change) => drop(visit(change, &mut buffer)),
                 Decoded::Statement(statement) => drop(statement.context()),
+                Decoded::SessionValue { value: SessionValue::User { value: Some(value), .. }, .. } => {
+                    let _ = value.decimal_text();
+                }
                 _ => {}
             }
         }

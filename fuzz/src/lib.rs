@@ -1,6 +1,6 @@
 //! What the targets share: inputs taken apart, decoders that are watched, rows that are read in every way.
 
-use bluegreen::decode::{Decoded, Decoder, DecoderOptions, Image, RowBuffer, RowsChange, ValueRef};
+use bluegreen::decode::{DecimalBuffer, Decoded, Decoder, DecoderOptions, Image, RowBuffer, RowsChange, ValueRef};
 use bluegreen::model::{Coordinates, Frame};
 use bluegreen::testkit::{Event, LogWriter, Release};
 use bluegreen::{Error, Result};
@@ -60,7 +60,11 @@ pub struct Watched {
 
 impl Watched {
     pub fn new(release: Release) -> Watched {
-        let decoder = Decoder::new(options(release));
+        Watched::with(options(release))
+    }
+
+    pub fn with(options: DecoderOptions) -> Watched {
+        let decoder = Decoder::new(options);
         Watched { decoder, is_in_transaction: false, changes: 0, is_stopped: false }
     }
 
@@ -108,7 +112,7 @@ impl Watched {
                 self.changes += 1;
             }
             Decoded::SessionValue { .. } | Decoded::Source(_) => assert!(was_in_transaction),
-            Decoded::RolledBack { kept } => {
+            Decoded::RolledBack { kept, .. } => {
                 assert!(was_in_transaction && *kept <= self.changes, "more is kept than there was");
                 self.changes = *kept;
             }
@@ -180,9 +184,9 @@ fn visit_image(image: &Image<'_>) {
 fn visit_value(value: ValueRef<'_>, image: &Image<'_>, index: usize) -> bool {
     match value {
         ValueRef::Decimal(decimal) => {
-            if let Ok(text) = decimal.text() {
+            if let Ok(text) = decimal.text(&mut DecimalBuffer::default()) {
                 let (precision, scale) = decimal.precision_and_scale();
-                let digits = text.as_str().trim_start_matches('-').replace('.', "");
+                let digits = text.trim_start_matches('-').replace('.', "");
                 assert!(digits.bytes().all(|digit| digit.is_ascii_digit()));
                 assert!((1 + usize::from(scale)..=1 + usize::from(precision)).contains(&digits.len()));
             }
@@ -196,6 +200,10 @@ fn visit_value(value: ValueRef<'_>, image: &Image<'_>, index: usize) -> bool {
             let mut text = String::new();
             let is_printed = document.write_text(&mut text).is_ok();
             assert!(!is_printed || document.to_tree().is_ok());
+        }
+        ValueRef::Date(moment) | ValueRef::Time(moment) | ValueRef::DateTime(moment) | ValueRef::Timestamp(moment) => {
+            assert!(moment.fraction() <= 6);
+            assert_eq!(moment.parts().is_ok(), value.to_value().is_ok());
         }
         ValueRef::JsonDiff(diff) => {
             diff.iter().for_each(drop);

@@ -64,6 +64,9 @@ impl Unfolder {
     /// `Corrupt`: bytes that no server writes, a checksum that does not match, a lost frame. `Unsupported`: a log that
     /// is not handled. `Limit`: an event above the bound. `Internal`: events of the frame before are left.
     pub fn push(&mut self, frame: Frame) -> Result<Option<Event>> {
+        if let Some(stopped) = &self.stopped {
+            return Err(stopped.again());
+        }
         if self.outer.is_some() {
             return Err(Error::internal("a frame was pushed before all events of the last one were taken"));
         }
@@ -302,6 +305,26 @@ fn forward(from: u64, low: u32) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn behind_an_error_within_a_payload_comes_that_error_again() {
+        use crate::ErrorKind;
+        use crate::testkit::{Checksum, Event, LogWriter, PayloadCompression, Release};
+        // An event within that claims to be longer than the bound.
+        let long = Event::raw(super::kind::QUERY, 0, vec![0; 100]);
+        let events = [Event::xid(1), long, Event::xid(2)];
+        let mut log = LogWriter::with_checksum(Release::MySql97, Checksum::None);
+        log.write(Event::transaction_payload(&events, PayloadCompression::None)).write(Event::xid(3));
+        let [head, payload, after] = log.frames() else { panic!("three frames") };
+        let mut options = DecoderOptions::new(Flavor::MySql, Coordinates::new("bin.000001", 4));
+        options.max_event_bytes = 50;
+        let mut unfolder = Unfolder::new(&options);
+        assert!(unfolder.push(head.clone()).unwrap().is_some());
+        assert!(unfolder.push(payload.clone()).unwrap().is_some());
+        assert_eq!(unfolder.next().unwrap_err().kind(), ErrorKind::Limit);
+        assert_eq!(unfolder.next().unwrap_err().kind(), ErrorKind::Limit);
+        assert_eq!(unfolder.push(after.clone()).unwrap_err().kind(), ErrorKind::Limit);
+    }
 
     #[test]
     fn positions_wrap_forward_only() {

@@ -8,28 +8,32 @@ pub(super) const CHUNK_LENGTH: usize = 1 << 18;
 
 /// A reader's bytes as views of large chunks.
 ///
-/// A chunk's memory is used again once all its views are dropped, and only what a chunk's end cuts in two is moved.
+/// A chunk's memory is used again once all its views are dropped, and only what a chunk's end cuts in two is moved. A
+/// reader that gives a few bytes at a time fills a chunk with many reads: views take no more memory than their bytes.
 pub(super) struct Chunks<R> {
     reader: R,
+    /// What was read and not taken, and place for more.
     chunk: BytesMut,
+    /// How much of the chunk was read.
+    filled: usize,
 }
 
 impl<R> fmt::Debug for Chunks<R> {
     /// The length only: a chunk holds row values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Chunks({} bytes ahead)", self.chunk.len())
+        write!(f, "Chunks({} bytes ahead)", self.filled)
     }
 }
 
 impl<R: Read> Chunks<R> {
     pub(super) fn new(reader: R) -> Chunks<R> {
-        Chunks { reader, chunk: BytesMut::new() }
+        Chunks { reader, chunk: BytesMut::new(), filled: 0 }
     }
 
     /// The next `length` bytes, at most [`CHUNK_LENGTH`], without taking them; fewer at the end.
     pub(super) fn peek(&mut self, length: usize) -> Result<&[u8]> {
         self.fill(length)?;
-        Ok(self.chunk.get(..length).unwrap_or(&self.chunk))
+        Ok(&self.chunk[..length.min(self.filled)])
     }
 
     /// Takes the next `length` bytes; fewer at the end.
@@ -38,32 +42,71 @@ impl<R: Read> Chunks<R> {
             return self.take_long(length);
         }
         self.fill(length)?;
-        Ok(self.chunk.split_to(length.min(self.chunk.len())).freeze())
+        Ok(self.taken(length).freeze())
     }
 
     /// Bytes of a length that may be a lie: the buffer grows with what is really there.
     fn take_long(&mut self, length: usize) -> Result<Bytes> {
-        let mut bytes = self.chunk.split_to(length.min(self.chunk.len())).to_vec();
+        let mut bytes = self.taken(length).to_vec();
         let rest = u64::try_from(length.saturating_sub(bytes.len())).unwrap_or(u64::MAX);
         (&mut self.reader).take(rest).read_to_end(&mut bytes)?;
         Ok(bytes.into())
     }
 
+    fn taken(&mut self, length: usize) -> BytesMut {
+        let length = length.min(self.filled);
+        self.filled -= length;
+        self.chunk.split_to(length)
+    }
+
     /// Reads on until `length` bytes are there, or the reader ends.
     fn fill(&mut self, length: usize) -> Result<()> {
-        while self.chunk.len() < length {
-            let filled = self.chunk.len();
-            self.chunk.reserve(CHUNK_LENGTH - filled);
-            self.chunk.resize(CHUNK_LENGTH, 0);
-            let read = self.reader.read(&mut self.chunk[filled..]);
-            self.chunk.truncate(filled + read.as_ref().unwrap_or(&0));
-            match read {
+        while self.filled < length {
+            if self.chunk.len() < length {
+                self.chunk.truncate(self.filled);
+                self.chunk.reserve(CHUNK_LENGTH - self.filled);
+                self.chunk.resize(CHUNK_LENGTH, 0);
+            }
+            match self.reader.read(&mut self.chunk[self.filled..]) {
                 Ok(0) => break,
-                Ok(_) => {}
+                Ok(count) => self.filled += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A reader that gives a few bytes at a time, as a pipe may.
+    struct Drops(usize);
+
+    impl Read for Drops {
+        fn read(&mut self, out: &mut [u8]) -> Result<usize> {
+            let count = self.0.min(out.len()).min(10);
+            self.0 -= count;
+            out[..count].fill(1);
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn views_of_few_bytes_share_a_chunk() {
+        let mut chunks = Chunks::new(Drops(CHUNK_LENGTH + 15));
+        let mut views = Vec::new();
+        loop {
+            let view = chunks.take(10).unwrap();
+            if view.is_empty() {
+                break;
+            }
+            views.push(view);
+        }
+        assert_eq!(views.iter().map(Bytes::len).sum::<usize>(), CHUNK_LENGTH + 15);
+        let apart = views.windows(2).filter(|pair| pair[0].as_ptr_range().end != pair[1].as_ptr()).count();
+        assert_eq!(apart, 1, "views pin a chunk each");
     }
 }
