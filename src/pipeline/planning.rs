@@ -59,11 +59,15 @@ impl Planning {
     fn add(&mut self, item: Assembled) -> Result<()> {
         match item {
             Assembled::Transaction(transaction) => {
+                if self.planner.passes(&transaction)? {
+                    return Ok(());
+                }
                 if let Some(ddl) = self.rules.statement(&transaction)? {
                     self.run_statement(ddl)?;
                 }
                 self.planner.add(transaction)
             }
+            Assembled::Prepared(prepared) => self.planner.prepare(prepared),
             Assembled::Advanced(coordinates) => {
                 self.planner.advance(coordinates);
                 Ok(())

@@ -3,9 +3,9 @@ use std::sync::Arc;
 
 use super::merge::Changes;
 use super::{Group, RowPlace, TargetTable, mapping};
-use crate::decode::{Change, RowBuffer, RowsChange, TableMap, Transaction};
+use crate::decode::{self, Change, Prepared, RowBuffer, RowsChange, TableMap, Transaction, Xid};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ChangeKind, Coordinates, Flavor, Position, Table, TableName};
+use crate::model::{ChangeKind, Coordinates, Flavor, Gtid, GtidPosition, Position, Table, TableName};
 
 /// Gathers transactions into groups.
 #[derive(Debug)]
@@ -20,6 +20,9 @@ pub struct Planner {
     undo: Vec<(usize, usize)>,
     /// The position after everything that was added.
     position: Position,
+    /// The two-phase transactions that wait for a decision, and the position in front of each, oldest first.
+    prepared: Vec<(Xid, Position)>,
+    replay: Option<Replay>,
     events: Vec<RowsChange>,
     buffer: RowBuffer,
     transactions: u64,
@@ -27,6 +30,15 @@ pub struct Planner {
     bytes: u64,
     committed_at_micros: u64,
     has_moved: bool,
+}
+
+/// A stream that was started in front of what green has.
+#[derive(Debug)]
+struct Replay {
+    /// How far the stream is.
+    at: Position,
+    /// Everything before it is on green.
+    applied: Position,
 }
 
 /// A table of green.
@@ -49,6 +61,8 @@ impl Planner {
             changed: Vec::new(),
             undo: Vec::new(),
             position,
+            prepared: Vec::new(),
+            replay: None,
             events: Vec::new(),
             buffer: RowBuffer::new(),
             transactions: 0,
@@ -59,6 +73,14 @@ impl Planner {
         };
         planner.set_tables(tables);
         planner
+    }
+
+    /// The same for a stream that starts at `start`, before the position: see [`Group::resume`]. What is before `applied`
+    /// is on green.
+    #[must_use]
+    pub fn with_replay(mut self, start: Position, applied: Position) -> Planner {
+        self.replay = Some(Replay { at: start, applied });
+        self
     }
 
     /// Takes green's tables as they are now: after a statement changed them. The group must be empty: one that was begun
@@ -79,6 +101,9 @@ impl Planner {
     /// # Errors
     /// `Unsupported` and `Setting` (invariant 2); the group is then as it was before.
     pub fn add(&mut self, transaction: Transaction) -> Result<()> {
+        if transaction.is_unprepared {
+            return Err(decode::unprepared(&transaction.end));
+        }
         let (events, row_changes) = (self.events.len(), self.row_changes);
         self.undo.clear();
         if let Err(error) = self.plan(&transaction.changes) {
@@ -92,20 +117,65 @@ impl Planner {
         self.transactions += 1;
         self.bytes += transaction.bytes;
         self.committed_at_micros = transaction.committed_at_micros;
-        if let Some(executed) = &mut self.position.gtid
-            && !transaction.gtids().all(|gtid| executed.insert(gtid))
-        {
-            return Err(Error::internal("a GTID of the other flavour"));
-        }
-        self.position.coordinates = transaction.end;
+        self.end_prepared(&transaction);
         self.has_moved = true;
+        pass(&mut self.position, transaction.gtids(), transaction.end.clone())
+    }
+
+    /// Passes a transaction that green has; `false`: green has it not, so it is to be added.
+    ///
+    /// # Errors
+    /// `Internal`: a GTID of the other flavour.
+    pub fn passes(&mut self, transaction: &Transaction) -> Result<bool> {
+        let Some(replay) = &mut self.replay else { return Ok(false) };
+        // What it is behind says nothing: another server may have the same transactions in another order.
+        let gtid = replay.at.gtid.as_ref().map(|_| GtidPosition::empty(self.flavor));
+        let mut alone = Position::new(transaction.end.clone(), gtid);
+        pass(&mut alone, transaction.gtids(), transaction.end.clone())?;
+        pass(&mut replay.at, transaction.gtids(), transaction.end.clone())?;
+        let is_applied = replay.applied.covers(&alone) == Some(true);
+        if is_applied {
+            self.end_prepared(transaction);
+        }
+        self.end_replay();
+        Ok(is_applied)
+    }
+
+    /// Passes a two-phase transaction that waits for a decision.
+    ///
+    /// # Errors
+    /// `Internal`: a GTID of the other flavour.
+    pub fn prepare(&mut self, prepared: Prepared) -> Result<()> {
+        let at = self.replay.as_mut().map_or(&mut self.position, |replay| &mut replay.at);
+        // MySQL's set of GTIDs has a gap there until the end, which is enough.
+        if !matches!(at.gtid, Some(GtidPosition::MySql(_))) {
+            at.coordinates = prepared.start;
+            self.prepared.push((prepared.xid, at.clone()));
+            pass(at, &prepared.gtid, prepared.end.clone())?;
+            self.has_moved |= self.replay.is_none();
+        }
+        self.advance(prepared.end);
         Ok(())
     }
 
     /// Passes a point between transactions.
     pub fn advance(&mut self, coordinates: Coordinates) {
+        if let Some(replay) = &mut self.replay {
+            replay.at.coordinates = coordinates;
+            return self.end_replay();
+        }
         self.has_moved |= self.position.coordinates != coordinates;
         self.position.coordinates = coordinates;
+    }
+
+    fn end_prepared(&mut self, transaction: &Transaction) {
+        if let Some(ended) = &transaction.prepared_xid {
+            self.prepared.retain(|(xid, _)| xid != ended);
+        }
+    }
+
+    fn end_replay(&mut self) {
+        self.replay.take_if(|replay| replay.at.covers(&replay.applied) == Some(true));
     }
 
     /// The group so far, if the position moved since the last one.
@@ -117,6 +187,7 @@ impl Planner {
         Some(Group {
             ops,
             position: self.position.clone(),
+            resume: self.prepared.first().map(|(_, before)| before.clone()),
             committed_at_micros: std::mem::take(&mut self.committed_at_micros),
             transactions: std::mem::take(&mut self.transactions),
             row_changes: std::mem::take(&mut self.row_changes),
@@ -194,6 +265,17 @@ impl Known {
         self.checked = Some(wire.clone());
         Ok(())
     }
+}
+
+/// Moves a position behind what ends there.
+fn pass<'g>(position: &mut Position, gtids: impl IntoIterator<Item = &'g Gtid>, end: Coordinates) -> Result<()> {
+    if let Some(executed) = &mut position.gtid
+        && !gtids.into_iter().all(|gtid| executed.insert(gtid))
+    {
+        return Err(Error::internal("a GTID of the other flavour"));
+    }
+    position.coordinates = end;
+    Ok(())
 }
 
 /// What foreign keys make of a table.

@@ -161,6 +161,7 @@ async fn read_until(
                     });
                 }
             }
+            Some(Assembled::Prepared(prepared)) => position.coordinates = prepared.end,
             Some(Assembled::Advanced(coordinates)) => position.coordinates = coordinates,
             // The source has nothing more to send: all of its log before the heartbeat was read.
             Some(Assembled::Heartbeat(coordinates)) if coordinates >= head.coordinates => break,
