@@ -182,7 +182,11 @@ pub(super) fn refusal(code: u16, message: &str) -> Error {
         _ => ErrorKind::Refused,
     };
     let text = if holds_values(code) { redact(message) } else { message.replace('\n', " ") };
-    Error::new(kind, format!("server error {code}: {text}")).with_code(code)
+    let error = Error::new(kind, format!("server error {code}: {text}")).with_code(code);
+    match code {
+        1021 | 1114 => error.with_advice("make room on the server, then start again: it goes on from the checkpoint"),
+        _ => error,
+    }
 }
 
 /// Error 1236 says in words why a dump cannot go on.
