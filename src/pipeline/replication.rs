@@ -277,7 +277,7 @@ async fn session(
 }
 
 /// A planner that goes on behind a checkpoint.
-fn planner(tables: Vec<Table>, flavor: Flavor, blue: &Server, checkpoint: &Checkpoint) -> Planner {
+pub(super) fn planner(tables: Vec<Table>, flavor: Flavor, blue: &Server, checkpoint: &Checkpoint) -> Planner {
     let position = checkpoint.position.clone();
     let planner = Planner::new(tables, flavor, position.clone());
     let Some(start) = checkpoint.resume.clone() else { return planner };

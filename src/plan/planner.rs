@@ -540,8 +540,12 @@ mod tests {
         Change::Rows(RowsChange::full(wire(table), ChangeKind::Insert, RowsFlags::default(), &row.bytes(), at))
     }
 
+    fn cases() -> u32 {
+        std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2000)
+    }
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
+        #![proptest_config(ProptestConfig::with_cases(cases()))]
         /// Any transactions, however groups are cut, leave green as blue is, and no operation meets a key in its way.
         #[test]
         fn groups_do_what_blue_did(wishes in proptest::collection::vec(wish(), 1..150)) {
