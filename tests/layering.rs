@@ -99,6 +99,8 @@ const MODULES: &[Module] = &[
             "deployment",
             "endpoint",
             "switchover",
+            // Its unit tests only: logs to run through the stages.
+            "testkit",
         ],
         may_name: RUNTIME,
     },

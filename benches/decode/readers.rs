@@ -152,7 +152,7 @@ pub(crate) fn mysqlbinlog(mut tool: Command, path: &std::path::Path) {
 pub(crate) fn payloads(log: &[u8]) -> Vec<(Vec<u8>, usize)> {
     let mut file = BinlogFile::new(BinlogVersion::Version4, log).unwrap();
     let mut payloads = Vec::new();
-    while let Some(event) = file.next() {
+    for event in file {
         if let Some(EventData::TransactionPayloadEvent(payload)) = event.unwrap().read_data().unwrap() {
             payloads.push((payload.payload_raw().to_vec(), payload.uncompressed_size() as usize));
         }

@@ -33,6 +33,9 @@ pub struct Checkpoint {
     pub source: ServerIdentity,
     /// Everything before it is on green, nothing after it.
     pub position: Position,
+    /// Where the stream has to start again, if that is before the position: in front of a two-phase transaction that
+    /// waits for a decision.
+    pub resume: Option<Position>,
     /// When the source committed the last transaction before it, in microseconds since 1970; 0: none was applied yet.
     pub committed_at_micros: u64,
     /// Transactions applied since the stream began.
@@ -46,7 +49,20 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// A checkpoint at which nothing was applied yet.
     pub fn start(source: ServerIdentity, position: Position) -> Checkpoint {
-        Checkpoint { source, position, committed_at_micros: 0, transactions: 0, row_changes: 0, conflicts: 0 }
+        Checkpoint {
+            source,
+            position,
+            resume: None,
+            committed_at_micros: 0,
+            transactions: 0,
+            row_changes: 0,
+            conflicts: 0,
+        }
+    }
+
+    /// Where a stream starts again: up to the position it meets what is on green, but for prepared transactions.
+    pub fn start_again(&self) -> &Position {
+        self.resume.as_ref().unwrap_or(&self.position)
     }
 
     fn assignments(&self) -> String {
@@ -55,9 +71,11 @@ impl Checkpoint {
             Some(gtid @ GtidPosition::MySql(_)) => ("'mysql'", text_literal(&gtid.to_string())),
             Some(gtid @ GtidPosition::MariaDb(_)) => ("'mariadb'", text_literal(&gtid.to_string())),
         };
+        let resume = self.resume.as_ref().and_then(|resume| serde_json::to_string(resume).ok());
+        let resume = resume.map_or("NULL".into(), |resume| text_literal(&resume));
         format!(
-            "source = {}, file = {}, `offset` = {}, gtid_flavor = {flavor}, gtid = {gtid}, committed_at_micros = {}, \
-             transactions = {}, row_changes = {}, conflicts = {}, updated_at = UTC_TIMESTAMP(6)",
+            "source = {}, file = {}, `offset` = {}, gtid_flavor = {flavor}, gtid = {gtid}, resume = {resume}, \
+             committed_at_micros = {}, transactions = {}, row_changes = {}, conflicts = {}, updated_at = UTC_TIMESTAMP(6)",
             text_literal(self.source.as_str()),
             text_literal(&self.position.coordinates.file),
             self.position.coordinates.offset,
@@ -94,6 +112,7 @@ pub(crate) async fn install(session: &mut Session) -> Result<()> {
                `offset` BIGINT UNSIGNED NOT NULL,
                gtid_flavor VARCHAR(16) CHARACTER SET ascii NULL,
                gtid LONGTEXT CHARACTER SET ascii NULL,
+               resume LONGTEXT NULL,
                committed_at_micros BIGINT UNSIGNED NOT NULL,
                transactions BIGINT UNSIGNED NOT NULL,
                row_changes BIGINT UNSIGNED NOT NULL,
@@ -190,7 +209,7 @@ pub(crate) fn hold(stream: Stream, owner: Owner) -> String {
 fn select(stream: Stream, lock: &str) -> String {
     format!(
         "SELECT source, file, `offset`, gtid_flavor, gtid, committed_at_micros, transactions, row_changes, \
-         conflicts \
+         conflicts, resume \
          FROM bluegreen.checkpoint WHERE stream = '{}'{lock}",
         stream.name()
     )
@@ -207,10 +226,12 @@ fn parse(row: &Row) -> Result<Checkpoint> {
         None => None,
         Some(flavor) => Some(GtidPosition::parse(flavor, &row.text(4)).map_err(|_| unreadable("its gtid"))?),
     };
+    let resume = row.bytes(9).map(serde_json::from_slice).transpose().map_err(|_| unreadable("its resume"))?;
     let number = |index, what| row.number(index).ok_or_else(|| unreadable(what));
     Ok(Checkpoint {
         source: ServerIdentity::new(row.text(0)),
         position: Position::new(Coordinates::new(row.text(1), number(2, "its offset")?), gtid),
+        resume,
         committed_at_micros: number(5, "its time")?,
         transactions: number(6, "its transactions")?,
         row_changes: number(7, "its row changes")?,

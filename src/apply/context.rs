@@ -3,6 +3,7 @@
 //! Source: what the servers' own log tools print in front of a statement (MySQL source, `libs/mysql/binlog/event/
 //! statement_events.h` and `sql/log_event.cc`; MariaDB source, `sql/log_event_client.cc`).
 
+use crate::decode::charset::Charset;
 use crate::error::Result;
 use crate::model::{Flavor, ServerVersion};
 use crate::net::{Session, identifier, text_literal};
@@ -109,7 +110,7 @@ fn settings(ddl: &Ddl, green: ServerVersion, defaults: &Defaults) -> Vec<String>
     set("auto_increment_increment", increment.to_string());
     set("auto_increment_offset", offset.to_string());
     if let Some((client, connection, server)) = context.collations {
-        set("character_set_client", client.to_string());
+        set("character_set_client", charset_of(client, green.flavor));
         set("collation_connection", connection.to_string());
         set("collation_server", server.to_string());
     }
@@ -138,6 +139,15 @@ fn settings(ddl: &Ddl, green: ServerVersion, defaults: &Defaults) -> Vec<String>
         set("restrict_fk_on_non_standard_key", "0".to_owned());
     }
     settings
+}
+
+/// The character set of a collation as a setting takes it. Numbers of MariaDB's uca1400 collations (from 2048 on) name no
+/// character set, unlike all others.
+fn charset_of(collation: u16, flavor: Flavor) -> String {
+    match Charset::of_collation(flavor, collation) {
+        Some(charset) if flavor == Flavor::MariaDb && collation >= 2048 => charset.name().to_owned(),
+        _ => collation.to_string(),
+    }
 }
 
 fn explicit_defaults_for_timestamp(ddl: &Ddl, green: ServerVersion, defaults: &Defaults) -> Option<bool> {

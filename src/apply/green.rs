@@ -5,7 +5,7 @@ use super::script::{Prepared, Script};
 use super::statement::{self, Dialect, Statement};
 use crate::decode::{Image, RowBuffer};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::Flavor;
+use crate::model::{Flavor, ServerIdentity};
 use crate::net::{Done, Server, ServerUrl, Session};
 use crate::plan::{Group, Op, RowOp, TargetTable};
 
@@ -76,6 +76,11 @@ impl Applier {
         Ok(Applier { session, stream, owner, checkpoint, dialect: Dialect::of(green), open: None })
     }
 
+    /// Reads `source` from now on: coordinates in the checkpoints to come are of its log.
+    pub(crate) fn follow(&mut self, source: ServerIdentity) {
+        self.checkpoint.source = source;
+    }
+
     /// The last checkpoint that is durable on green.
     pub(crate) fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
@@ -115,6 +120,7 @@ impl Applier {
         let mut next = Checkpoint {
             source: self.checkpoint.source.clone(),
             position: group.position.clone(),
+            resume: group.resume.clone(),
             committed_at_micros: match group.committed_at_micros {
                 0 => self.checkpoint.committed_at_micros,
                 micros => micros,

@@ -15,7 +15,7 @@ struct Requirement {
     advice: &'static str,
 }
 
-const LOG: [Requirement; 5] = [
+const LOG: [Requirement; 4] = [
     Requirement {
         name: "log_bin",
         is_met: |server| server.binlog.is_on,
@@ -39,15 +39,6 @@ const LOG: [Requirement; 5] = [
         is_met: |server| server.server_id != 0,
         evidence: |server| format!("server_id is {}", server.server_id),
         advice: "set server_id to a number that no other server of the deployment has",
-    },
-    Requirement {
-        name: "binlog_row_value_options",
-        is_met: |server| !server.binlog.row_value_options.contains("PARTIAL_JSON"),
-        evidence: |server| match server.binlog.row_value_options.as_str() {
-            "" => "binlog_row_value_options is empty".to_owned(),
-            options => format!("binlog_row_value_options is {options}"),
-        },
-        advice: "set binlog_row_value_options = '', and let sessions that are older than that end",
     },
 ];
 
@@ -162,11 +153,7 @@ mod tests {
         bad.binlog.is_on = false;
         bad.binlog.format = "MIXED".into();
         bad.binlog.row_image = "MINIMAL".into();
-        bad.binlog.row_value_options = "PARTIAL_JSON".into();
-        assert_eq!(
-            failing(&blue(&bad)),
-            ["log_bin", "binlog_format", "binlog_row_image", "server_id", "binlog_row_value_options"]
-        );
+        assert_eq!(failing(&blue(&bad)), ["log_bin", "binlog_format", "binlog_row_image", "server_id"]);
         assert!(blue(&bad).iter().all(|check| check.advice.is_some()));
     }
 

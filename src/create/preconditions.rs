@@ -414,7 +414,6 @@ mod tests {
             (Setting, "log_bin is OFF on green", |_, g| g.server.binlog.is_on = false),
             (Setting, "binlog_format is STATEMENT on blue", |b, _| b.server.binlog.format = "STATEMENT".into()),
             (Setting, "binlog_row_image is MINIMAL on blue", |b, _| b.server.binlog.row_image = "MINIMAL".into()),
-            (Setting, "PARTIAL_JSON", |b, _| b.server.binlog.row_value_options = "PARTIAL_JSON".into()),
             (Setting, "server_id is 0 on blue", |b, _| b.server.server_id = 0),
             (Setting, "same server_id", |b, g| g.server.server_id = b.server.server_id),
             (Setting, "lower_case_table_names", |_, g| g.server.lower_case_table_names = 1),

@@ -4,14 +4,15 @@
 //! 1. A transaction leaves whole or not at all, unless parts were asked for; then a part leaves when it is full. Changes
 //!    that were rolled back are not in it.
 //! 2. Memory is bounded: what is kept is charged before.
-//! 3. A two-phase transaction is held until its commit. One whose PREPARE was not seen is an error, not nothing.
+//! 3. A two-phase transaction is held until its commit. One whose PREPARE was not seen is an error, not nothing, unless
+//!    whoever asked for that tells the two apart.
 
 use std::collections::HashMap;
 
 use super::DecoderOptions;
 use super::decoder::Decoder;
 use super::fault::{Stopped, corrupt, limit, unsupported};
-use super::transaction::{AlterPhase, Begin, Change, Decoded, End, Outcome, Transaction, Xid};
+use super::transaction::{AlterPhase, Begin, Change, Decoded, End, Outcome, Prepared, Transaction, Xid};
 use crate::error::{Error, Result};
 use crate::model::{Coordinates, Frame};
 
@@ -31,6 +32,9 @@ pub enum Assembled {
     /// `Transaction`, or never: behind an error nothing of it counts. Up to there its `end` is the last part's, and it has
     /// no time.
     Part(Transaction),
+    /// A two-phase transaction was prepared; what it did comes with its commit. A stream that starts again from here
+    /// must start in front of it, or that commit is an error.
+    Prepared(Prepared),
     /// A point between transactions was passed without one: a stream may start again from here.
     Advanced(Coordinates),
     /// The source is idle, or passed transactions that were not asked for. A stream may start again from here.
@@ -63,6 +67,7 @@ pub struct Assembler {
     kept_bytes: u64,
     /// The last frame ended a transaction.
     has_ended_one: bool,
+    gives_unprepared: bool,
     stopped: Option<Stopped>,
 }
 
@@ -90,6 +95,7 @@ impl Assembler {
             max_part_bytes: u64::MAX,
             kept_bytes: 0,
             has_ended_one: false,
+            gives_unprepared: false,
             stopped: None,
         }
     }
@@ -106,6 +112,14 @@ impl Assembler {
     #[must_use]
     pub fn with_parts(mut self, max_part_bytes: u64) -> Assembler {
         self.max_part_bytes = max_part_bytes;
+        self
+    }
+
+    /// Gives transactions that were prepared in front of the stream's start, without what they did: for a stream that
+    /// starts in front of what was applied, which [`Transaction::is_unprepared`] of what comes behind must stop.
+    #[must_use]
+    pub fn with_unprepared(mut self, gives_unprepared: bool) -> Assembler {
+        self.gives_unprepared = gives_unprepared;
         self
     }
 
@@ -258,21 +272,28 @@ impl Assembler {
                 );
             }
             Outcome::Prepared(xid) => {
-                if self.prepared.insert(xid, open).is_some() {
+                let (start, gtid) = (open.begin.start.clone(), open.begin.gtid.clone());
+                if self.prepared.insert(xid.clone(), open).is_some() {
                     return Err(at(corrupt("a two-phase transaction is prepared twice"), &end));
                 }
-                return Ok(Some(Assembled::Advanced(end)));
+                return Ok(Some(Assembled::Prepared(Prepared { xid, start, end, gtid })));
             }
             Outcome::CommittedPrepared(xid) => {
-                let held = self.take_prepared(&xid, &end)?;
-                self.finish(open, Some(held), end, seconds)
+                let held = self.prepared.remove(&xid);
+                if held.is_none() && !self.gives_unprepared {
+                    return Err(unprepared(&end));
+                }
+                let is_unprepared = held.is_none();
+                let mut transaction = self.finish(open, held.map(|held| (xid, held)), end, seconds);
+                transaction.is_unprepared = is_unprepared;
+                transaction
             }
             Outcome::RolledBackPrepared(xid) => {
                 // A source rolls back prepared transactions that were prepared before the stream's start; they had no
                 // effect then and have none now.
                 let held = self.prepared.remove(&xid).map(|mut held| {
                     held.changes.clear();
-                    held
+                    (xid, held)
                 });
                 self.finish(open, held, end, seconds)
             }
@@ -280,14 +301,7 @@ impl Assembler {
         Ok(Some(Assembled::Transaction(transaction)))
     }
 
-    fn take_prepared(&mut self, xid: &Xid, end: &Coordinates) -> Result<Open> {
-        self.prepared.remove(xid).ok_or_else(|| {
-            let error = unsupported("a two-phase transaction is committed that was prepared before the stream's start");
-            at(error, end).with_advice("start from a position before its XA PREPARE, or build green anew with `create`")
-        })
-    }
-
-    fn finish(&mut self, open: Open, held: Option<Open>, end: Coordinates, seconds: u32) -> Transaction {
+    fn finish(&mut self, open: Open, held: Option<(Xid, Open)>, end: Coordinates, seconds: u32) -> Transaction {
         let mut transaction = Transaction::new(open.begin.start.clone(), end);
         self.kept_bytes = self.kept_bytes.saturating_sub(open.kept_bytes);
         transaction.bytes = open.bytes;
@@ -297,11 +311,12 @@ impl Assembler {
             Some(AlterPhase::Start | AlterPhase::Rollback) => Vec::new(),
             _ => open.changes,
         };
-        if let Some(held) = held {
+        if let Some((xid, held)) = held {
             self.kept_bytes = self.kept_bytes.saturating_sub(held.kept_bytes);
             transaction.bytes = transaction.bytes.saturating_add(held.bytes);
             transaction.changes = held.changes;
             transaction.prepared_gtid = held.begin.gtid;
+            transaction.prepared_xid = Some(xid);
         }
         transaction.gtid = open.begin.gtid;
         transaction.last_committed = open.begin.last_committed;
@@ -310,6 +325,12 @@ impl Assembler {
             open.begin.committed_at_micros.unwrap_or_else(|| u64::from(seconds).saturating_mul(MICROS_PER_SECOND));
         transaction
     }
+}
+
+/// The error of a commit whose PREPARE was not seen.
+pub(crate) fn unprepared(end: &Coordinates) -> Error {
+    let error = unsupported("a two-phase transaction is committed that was prepared before the stream's start");
+    at(error, end).with_advice("start from a position before its XA PREPARE, or build green anew with `create`")
 }
 
 fn at(error: Error, coordinates: &Coordinates) -> Error {

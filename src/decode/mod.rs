@@ -73,6 +73,7 @@ mod transaction;
 mod unfold;
 mod value;
 
+pub(crate) use self::assembler::unprepared;
 pub use self::assembler::{Assembled, Assembler};
 pub use self::decoder::Decoder;
 pub use self::event::Event;
@@ -81,7 +82,7 @@ pub use self::rows::{Image, Row, RowBuffer, Rows, RowsChange, Values};
 pub use self::statement::{SessionContext, Statement};
 pub use self::table::{TableMap, WireColumn};
 pub use self::transaction::{
-    AlterPhase, Begin, Change, Decoded, End, Outcome, SessionValue, Transaction, UserValue, Xid,
+    AlterPhase, Begin, Change, Decoded, End, Outcome, Prepared, SessionValue, Transaction, UserValue, Xid,
 };
 pub use self::unfold::Unfolder;
 pub use self::value::json;

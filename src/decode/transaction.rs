@@ -102,6 +102,20 @@ pub enum Outcome {
     RolledBackPrepared(Xid),
 }
 
+/// A two-phase transaction that waits for a decision.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Prepared {
+    /// The id that its end will name.
+    pub xid: Xid,
+    /// Where its first event starts.
+    pub start: Coordinates,
+    /// Just after its XA PREPARE.
+    pub end: Coordinates,
+    /// Its global id, where the source has GTIDs on.
+    pub gtid: Option<Gtid>,
+}
+
 /// One committed transaction of the source, whole.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -112,9 +126,13 @@ pub struct Transaction {
     pub end: Coordinates,
     /// Its global id, where the source has GTIDs on.
     pub gtid: Option<Gtid>,
-    /// The id under which a two-phase transaction was prepared. It counts as executed with the commit only: the source
-    /// sends it again to whoever starts in between.
+    /// The id under which a two-phase transaction was prepared.
     pub prepared_gtid: Option<Gtid>,
+    /// The two-phase transaction that ends with it.
+    pub prepared_xid: Option<Xid>,
+    /// Its changes are not here: they were prepared in front of the stream's start. Only where an
+    /// [`Assembler`](super::Assembler) was asked for such.
+    pub is_unprepared: bool,
     /// When it was committed, in microseconds since 1970; whole seconds where the server logs no more.
     pub committed_at_micros: u64,
     /// MySQL's logical clock, see [`Begin::last_committed`].
@@ -137,6 +155,8 @@ impl Transaction {
             end,
             gtid: None,
             prepared_gtid: None,
+            prepared_xid: None,
+            is_unprepared: false,
             committed_at_micros: 0,
             last_committed: 0,
             sequence_number: 0,
@@ -151,9 +171,10 @@ impl Transaction {
         self.changes.iter().map(Change::byte_count).fold(0, u64::saturating_add)
     }
 
-    /// All ids that count as executed with it.
+    /// All ids that count as executed with it. On MySQL that of a PREPARE is among them: without it in the set the source
+    /// sends the transaction again to whoever starts in between. MariaDB's list knows no such gap.
     pub fn gtids(&self) -> impl Iterator<Item = &Gtid> {
-        self.prepared_gtid.iter().chain(&self.gtid)
+        self.prepared_gtid.iter().filter(|gtid| matches!(gtid, Gtid::MySql(_))).chain(&self.gtid)
     }
 }
 

@@ -37,8 +37,6 @@ pub struct BinlogSettings {
     pub row_image: String,
     /// `binlog_checksum`, in capitals.
     pub checksum: String,
-    /// `binlog_row_value_options`; empty where the server has no such variable.
-    pub row_value_options: String,
     /// MySQL: `gtid_mode` is ON. MariaDB: always.
     pub has_gtid: bool,
 }
@@ -79,7 +77,6 @@ impl Server {
                 format: upper("binlog_format"),
                 row_image: variables.get("binlog_row_image").map_or("FULL".into(), |image| image.to_ascii_uppercase()),
                 checksum: upper("binlog_checksum"),
-                row_value_options: upper("binlog_row_value_options"),
                 has_gtid: version.flavor == Flavor::MariaDb || get("gtid_mode") == "ON",
             },
             is_read_only: matches!(upper("read_only").as_str(), "ON" | "1"),
@@ -149,7 +146,6 @@ impl Server {
                 format: "ROW".into(),
                 row_image: "FULL".into(),
                 checksum: "CRC32".into(),
-                row_value_options: String::new(),
                 has_gtid: true,
             },
             is_read_only: false,
@@ -164,8 +160,8 @@ async fn variables(session: &mut Session) -> Result<HashMap<String, String>> {
     let rows = session
         .rows(
             "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_id', 'hostname', 'datadir', 'log_bin', \
-             'binlog_format', 'binlog_row_image', 'binlog_checksum', 'binlog_row_value_options', 'gtid_mode', \
-             'read_only', 'lower_case_table_names', 'max_allowed_packet')",
+             'binlog_format', 'binlog_row_image', 'binlog_checksum', 'gtid_mode', 'read_only', \
+             'lower_case_table_names', 'max_allowed_packet')",
         )
         .await?;
     Ok(rows.iter().map(|row| (row.text(0).to_ascii_lowercase(), row.text(1))).collect())
@@ -186,7 +182,11 @@ pub(super) fn refusal(code: u16, message: &str) -> Error {
         _ => ErrorKind::Refused,
     };
     let text = if holds_values(code) { redact(message) } else { message.replace('\n', " ") };
-    Error::new(kind, format!("server error {code}: {text}")).with_code(code)
+    let error = Error::new(kind, format!("server error {code}: {text}")).with_code(code);
+    match code {
+        1021 | 1114 => error.with_advice("make room on the server, then start again: it goes on from the checkpoint"),
+        _ => error,
+    }
 }
 
 /// Error 1236 says in words why a dump cannot go on.

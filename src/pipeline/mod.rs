@@ -11,6 +11,8 @@
 //!    stream.
 //! 3. A stop on request happens at a commit boundary.
 
+#[cfg(test)]
+mod convergence;
 mod metrics;
 mod overview;
 mod planning;

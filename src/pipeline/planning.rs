@@ -62,12 +62,16 @@ impl Planning {
     fn add(&mut self, item: Assembled) -> Result<()> {
         match item {
             Assembled::Transaction(transaction) => {
+                if self.planner.passes(&transaction)? {
+                    return Ok(());
+                }
                 if let Some(ddl) = self.rules.statement(&transaction)? {
                     self.run_statement(ddl)?;
                 }
                 self.stopwatch.time(Stage::Plan, || self.planner.add(transaction))
             }
             Assembled::Part(part) => self.send_part(&part),
+            Assembled::Prepared(prepared) => self.planner.prepare(prepared),
             Assembled::Advanced(coordinates) => {
                 self.planner.advance(coordinates);
                 Ok(())
@@ -80,6 +84,9 @@ impl Planning {
 
     /// Green's transaction stays open over the parts of blue's; what came before commits by itself.
     fn send_part(&mut self, part: &Transaction) -> Result<()> {
+        if self.planner.is_applied(part)? {
+            return Ok(());
+        }
         self.send_group()?;
         if let Some(ddl) = self.rules.statement(part)? {
             self.run_statement(ddl)?;

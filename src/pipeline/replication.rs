@@ -256,7 +256,9 @@ async fn session(
     blue_session.close().await;
     let tables = net::targets(&mut green_session).await?;
     green_session.close().await;
-    let position = applier.checkpoint().position.clone();
+    let planner = planner(tables, green.version.flavor, &blue, applier.checkpoint());
+    let position = applier.checkpoint().start_again().clone();
+    applier.follow(blue.identity.clone());
     let mut request = DumpRequest::new(position.clone(), config.server_id);
     request.heartbeat = config.heartbeat;
     let dump = Dump::open(&config.blue, &blue, &request).await?;
@@ -269,14 +271,26 @@ async fn session(
     tracing::info!(%position, "replicating");
     stages::run(
         dump,
-        Assembler::new(options).with_parts(planning::GROUP_BYTES),
-        Planner::new(tables, green.version.flavor, position),
+        Assembler::new(options)
+            .with_parts(planning::GROUP_BYTES)
+            .with_unprepared(applier.checkpoint().resume.is_some()),
+        planner,
         rules,
         stages::Green { applier: &mut applier, statements: &statements },
         instruments,
         stop,
     )
     .await
+}
+
+/// A planner that goes on behind a checkpoint.
+pub(super) fn planner(tables: Vec<Table>, flavor: Flavor, blue: &Server, checkpoint: &Checkpoint) -> Planner {
+    let position = checkpoint.position.clone();
+    let planner = Planner::new(tables, flavor, position.clone());
+    let Some(start) = checkpoint.resume.clone() else { return planner };
+    // In one server's log the coordinates say what is before the position, whatever order the GTIDs are in.
+    let gtid = position.gtid.filter(|_| checkpoint.source != blue.identity);
+    planner.with_replay(start, Position::new(position.coordinates, gtid))
 }
 
 /// Blue's settings that replication cannot work with.
@@ -328,7 +342,7 @@ async fn check_checkpoint(session: &mut Session, blue: &Server, checkpoint: &Che
         )
         .at(|place| place.server = Some(session.address().to_owned())));
     }
-    source::check_start(session, blue, &checkpoint.position).await
+    source::check_start(session, blue, checkpoint.start_again()).await
 }
 
 async fn first_position(session: &mut Session, blue: &Server, from: Option<&StartPosition>) -> Result<Position> {

@@ -171,6 +171,7 @@ struct Applying<'a> {
 }
 
 /// What it wakes up for.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time")]
 enum Turn {
     Step(Option<Result<Step>>),
     Stop,

@@ -13,6 +13,9 @@ pub struct Group {
     pub ops: Vec<Op>,
     /// Where blue's log goes on after the group.
     pub position: Position,
+    /// Where a stream has to start again, if that is before the position: in front of a two-phase transaction that waits
+    /// for a decision.
+    pub resume: Option<Position>,
     /// When blue committed the last transaction, in microseconds since 1970; 0: the group holds none.
     pub committed_at_micros: u64,
     /// How many transactions it holds.

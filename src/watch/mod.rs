@@ -149,6 +149,7 @@ async fn read_until(
             match assembled {
                 Assembled::Part(part) => reading.add(&part)?,
                 Assembled::Transaction(rest) => reading.end(rest)?,
+                Assembled::Prepared(prepared) => reading.position.coordinates = prepared.end,
                 Assembled::Advanced(coordinates) => reading.position.coordinates = coordinates,
                 // The source has nothing more to send: all of its log before the heartbeat was read.
                 Assembled::Heartbeat(coordinates) if coordinates >= head.coordinates => return Ok(reading.findings()),

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part")]
 
 pub mod load;
+pub mod proxy;
 
 use bluegreen::create::{CreateConfig, create};
 use bluegreen::model::Position;
@@ -74,7 +75,7 @@ pub async fn head(server: &Server) -> Position {
     let coordinates = bluegreen::model::Coordinates::new(columns[0], columns[1].parse().unwrap());
     let gtid = match server.kind().is_mariadb() {
         true => Some(server.sql("SELECT @@gtid_binlog_pos").await.unwrap()),
-        false => columns.get(4).map(|text| text.to_string()).filter(|text| !text.is_empty()),
+        false => columns.get(4).map(|text| text.replace("\\n", "")).filter(|text| !text.is_empty()),
     };
     let flavor = match server.kind().is_mariadb() {
         true => bluegreen::model::Flavor::MariaDb,
