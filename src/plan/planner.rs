@@ -243,9 +243,7 @@ impl Planner {
         loop {
             let place = RowPlace { event, offset: rows.offset() };
             let Some(row) = rows.next()? else { break };
-            for image in [&row.before, &row.after].into_iter().flatten() {
-                mapping::check_image(image, table)?;
-            }
+            mapping::check_images(&row, table)?;
             changes.add(table, &row, place, !change.flags.no_foreign_key_checks)?;
             self.row_changes += 1;
         }

@@ -473,13 +473,19 @@ impl<'r> Image<'r> {
         self.iter().map(|value| value?.map(|value| value.to_value()).transpose()).collect()
     }
 
-    /// The first column, if any, that the image does not carry and that `may_lack` does not allow to be absent.
+    /// The first column, if any, that the image does not carry, or not as a whole (a JSON document of which it has a change
+    /// only), and that `may_lack` does not allow to be absent.
     pub fn lacks(&self, may_lack: impl Fn(usize) -> bool) -> Option<usize> {
         let is_absent = |(index, slot): (usize, &Slot)| match slot {
-            Slot::Absent if !may_lack(index) => Some(index),
+            Slot::Absent | Slot::Diff(..) if !may_lack(index) => Some(index),
             _ => None,
         };
         self.slots.iter().enumerate().find_map(is_absent)
+    }
+
+    /// Whether the image carries a column, be it as a change of the document before.
+    pub fn has(&self, index: usize) -> bool {
+        !matches!(self.slots.get(index), None | Some(Slot::Absent))
     }
 
     /// How many bytes the log has for a column; 0 for NULL and where the image does not carry it.
