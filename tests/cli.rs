@@ -172,7 +172,6 @@ async fn servers_that_replication_cannot_work_with() -> Outcome {
     // Settings of blue.
     for (set, reset, words) in [
         ("SET GLOBAL binlog_format = STATEMENT", "SET GLOBAL binlog_format = ROW", &["binlog_format", "ROW"][..]),
-        ("SET GLOBAL binlog_row_image = MINIMAL", "SET GLOBAL binlog_row_image = FULL", &["binlog_row_image", "FULL"]),
         ("SET GLOBAL server_id = 0", &format!("SET GLOBAL server_id = {}", blue.port()), &["server_id"]),
     ] {
         blue.sql(set).await?;
@@ -493,11 +492,11 @@ async fn run_switches_its_endpoint_over() -> Outcome {
     assert!(metrics.contains("# HELP bluegreen_queued_bytes"), "{metrics}");
 
     // A refusal leaves everything running.
-    blue.sql("SET GLOBAL binlog_row_image = MINIMAL").await?;
+    blue.sql("SET GLOBAL binlog_format = STATEMENT").await?;
     assert_eq!(deployment.verb(&["switchover", "--dry-run"]).status.code(), Some(1));
     let unchanged = deployment.verb(&["switchover"]);
     assert_eq!(unchanged.status.code(), Some(1), "{}", String::from_utf8_lossy(&unchanged.stderr));
-    blue.sql("SET GLOBAL binlog_row_image = FULL").await?;
+    blue.sql("SET GLOBAL binlog_format = ROW").await?;
     assert_eq!(deployment.behind().await?, (blue.port(), green.port()));
 
     let switched = deployment.verb(&["switchover"]);

@@ -300,6 +300,12 @@ impl Applier {
     /// Makes `after` a row of green whatever is there: what excludes it goes, the row key first.
     async fn put(&mut self, table: &TargetTable, before: Option<&Image<'_>>, after: &Image<'_>) -> Result<bool> {
         let Some(key) = &table.row_key else { return Err(keyless_divergence()) };
+        if before.is_some() && !table.is_full(after) {
+            return Err(Error::new(
+                ErrorKind::Divergence,
+                "green does not hold a row of which the log has only a part",
+            ));
+        }
         if before.is_some_and(|before| key.iter().any(|&index| !before.is_same_at(after, index))) {
             // Children would have to follow the changed key, which they do only where the row itself is updated.
             return Err(Error::new(

@@ -1,8 +1,10 @@
 use std::fmt::Write;
 
+use crate::decode::json::{JsonDiff, JsonOperation};
 use crate::decode::{DecimalBuffer, ValueRef};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{ColumnKind, Json, JsonNumber};
+use crate::net::text_literal;
 use crate::plan::{self, TargetColumn};
 
 /// What a literal is for.
@@ -40,6 +42,31 @@ pub(super) fn write(sql: &mut String, value: ValueRef<'_>, column: &TargetColumn
         #[expect(unreachable_patterns, reason = "the enum may grow")]
         _ => return Err(Error::internal("an unknown kind of value")),
     };
+    Ok(())
+}
+
+/// Writes a change of a document as an expression on green's own: where the log has no document before it.
+///
+/// # Errors
+/// Those of [`write`].
+pub(super) fn write_edits(sql: &mut String, column: &str, diff: JsonDiff<'_>) -> Result<()> {
+    let mut expression = column.to_owned();
+    for edit in diff.iter() {
+        let edit = edit?;
+        let function = match edit.operation {
+            JsonOperation::Replace => "JSON_REPLACE",
+            JsonOperation::Insert if edit.path.ends_with(']') => "JSON_ARRAY_INSERT",
+            JsonOperation::Insert => "JSON_INSERT",
+            JsonOperation::Remove => "JSON_REMOVE",
+        };
+        expression = format!("{function}({expression},{}", text_literal(edit.path));
+        if let Some(value) = edit.value {
+            expression.push(',');
+            json(&mut expression, &value.to_tree()?)?;
+        }
+        expression.push(')');
+    }
+    sql.push_str(&expression);
     Ok(())
 }
 

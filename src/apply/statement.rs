@@ -97,10 +97,19 @@ impl<'g> Renderer<'g> {
     }
 
     fn inserts(&mut self, table: &TargetTable, run: &[Op]) -> Result<()> {
-        let mut rows = Rows::new(insert_head(table), String::new(), 1);
+        let mut rows = Rows::new(insert_head(table, |_| true), String::new(), 1);
+        let mut has_all = true;
         for op in run {
             let RowOp::Insert(place) = op.row else { continue };
             let row = self.group.after(place, &mut self.after)?;
+            let is_full = table.is_full(&row);
+            if !(is_full && has_all) {
+                let head = insert_head(table, |index| row.has(index));
+                if head != rows.head {
+                    rows.finish(&mut self.statements);
+                    (rows.head, has_all) = (head, is_full);
+                }
+            }
             rows.open();
             list(&mut rows.sql, table, &row)?;
             rows.close();
@@ -114,7 +123,7 @@ impl<'g> Renderer<'g> {
 
     fn updates(&mut self, table: &TargetTable, run: &[Op]) -> Result<()> {
         // 2 is how the server counts a row that was there and is changed; 1 a new one, or one that is as it was.
-        let mut rows = Rows::new(insert_head(table), upsert_tail(table, self.dialect), 2);
+        let mut rows = Rows::new(insert_head(table, |_| true), upsert_tail(table, self.dialect), 2);
         let mut guard = Keys::new(format!("UPDATE {} SET {} WHERE ", qualified(&table.name), no_change(table)?));
         for op in run {
             let RowOp::Update { before, after, keeps_key } = op.row else { continue };
@@ -123,6 +132,8 @@ impl<'g> Renderer<'g> {
             let is_upsert = run.len() > 1
                 && keeps_key
                 && (table.has_one_key || table.has_primary_key && op.is_merged)
+                && table.is_full(&before)
+                && table.is_full(&after)
                 && is_worth_an_upsert(table, &before, &after);
             if is_upsert {
                 rows.open();
@@ -260,16 +271,17 @@ fn is_worth_an_upsert(table: &TargetTable, before: &Image<'_>, after: &Image<'_>
 
 /// `INSERT` of one row.
 pub(super) fn insert_one(table: &TargetTable, row: &Image<'_>) -> Result<Statement> {
-    let mut sql = insert_head(table);
+    let mut sql = insert_head(table, |index| row.has(index));
     sql.push('(');
     list(&mut sql, table, row)?;
     sql.push(')');
     Ok(Statement { sql, expected: Some(1) })
 }
 
-fn insert_head(table: &TargetTable) -> String {
-    let names: Vec<String> =
-        table.columns.iter().filter(|column| !column.is_generated).map(|column| identifier(&column.name)).collect();
+/// What the log leaves out of a row that comes has the column's default, on green as on blue.
+fn insert_head(table: &TargetTable, has: impl Fn(usize) -> bool) -> String {
+    let columns = table.columns.iter().enumerate().filter(|(index, column)| !column.is_generated && has(*index));
+    let names: Vec<String> = columns.map(|(_, column)| identifier(&column.name)).collect();
     format!("INSERT INTO {} ({}) VALUES ", qualified(&table.name), names.join(","))
 }
 
@@ -294,9 +306,10 @@ fn upsert_tail(table: &TargetTable, dialect: Dialect) -> String {
 fn list(sql: &mut String, table: &TargetTable, row: &Image<'_>) -> Result<()> {
     let mut separator = "";
     for (column, value) in table.columns.iter().zip(row.iter()).filter(|(column, _)| !column.is_generated) {
+        let Some(value) = value? else { continue };
         sql.push_str(separator);
         separator = ",";
-        write_value(sql, value?.ok_or_else(no_value)?, column, Purpose::Store)?;
+        write_value(sql, value, column, Purpose::Store)?;
     }
     Ok(())
 }
@@ -317,14 +330,21 @@ pub(super) fn update(table: &TargetTable, before: &Image<'_>, after: &Image<'_>)
         if column.is_generated {
             continue;
         }
-        if before.is_same_at(after, index) && may_be_left_out(column.kind) {
+        let (value, name) = (value?, identifier(&column.name));
+        let stays = match value {
+            Some(_) => before.is_same_at(after, index) && may_be_left_out(column.kind),
+            None => !may_set_itself(column.kind),
+        };
+        if stays {
             continue;
         }
-        sql.push_str(separator);
+        sql.extend([separator, &name, "="]);
         separator = ",";
-        sql.push_str(&identifier(&column.name));
-        sql.push('=');
-        write_value(&mut sql, value?.ok_or_else(no_value)?, column, Purpose::Store)?;
+        match value {
+            Some(ValueRef::JsonDiff(diff)) => literal::write_edits(&mut sql, &name, diff)?,
+            Some(value) => write_value(&mut sql, value, column, Purpose::Store)?,
+            None => sql.push_str(&name),
+        }
     }
     if separator.is_empty() {
         // Nothing that can be set differs: the row must still be there, which a matched row proves.
@@ -348,13 +368,14 @@ fn no_change(table: &TargetTable) -> Result<String> {
     Ok(format!("{name}={name}"))
 }
 
-/// Whether a column that stays as it was need not be set. A time might set itself (ON UPDATE CURRENT_TIMESTAMP); floats
-/// that compare as equal can differ in the sign of zero.
+/// Whether a column that stays as it was need not be set: floats that compare as equal can differ in the sign of zero.
 fn may_be_left_out(kind: ColumnKind) -> bool {
-    !matches!(
-        kind,
-        ColumnKind::Timestamp | ColumnKind::DateTime | ColumnKind::Float | ColumnKind::Double | ColumnKind::Json
-    )
+    !may_set_itself(kind) && !matches!(kind, ColumnKind::Float | ColumnKind::Double | ColumnKind::Json)
+}
+
+/// Whether a column that is not set may change with the others (ON UPDATE CURRENT_TIMESTAMP).
+fn may_set_itself(kind: ColumnKind) -> bool {
+    matches!(kind, ColumnKind::Timestamp | ColumnKind::DateTime)
 }
 
 /// Deletes whatever row of green excludes `row`: one statement for each unique key, the row key first.

@@ -15,7 +15,7 @@ struct Requirement {
     advice: &'static str,
 }
 
-const LOG: [Requirement; 4] = [
+const LOG: [Requirement; 3] = [
     Requirement {
         name: "log_bin",
         is_met: |server| server.binlog.is_on,
@@ -29,18 +29,20 @@ const LOG: [Requirement; 4] = [
         advice: "set binlog_format = ROW, and let sessions that are older than that end",
     },
     Requirement {
-        name: "binlog_row_image",
-        is_met: |server| server.binlog.row_image == "FULL",
-        evidence: |server| format!("binlog_row_image is {}", server.binlog.row_image),
-        advice: "set binlog_row_image = FULL, and let sessions that are older than that end",
-    },
-    Requirement {
         name: "server_id",
         is_met: |server| server.server_id != 0,
         evidence: |server| format!("server_id is {}", server.server_id),
         advice: "set server_id to a number that no other server of the deployment has",
     },
 ];
+
+/// Foreign writes on green are shown by their rows.
+const FULL_IMAGES: Requirement = Requirement {
+    name: "binlog_row_image",
+    is_met: |server| server.binlog.row_image == "FULL",
+    evidence: |server| format!("binlog_row_image is {}", server.binlog.row_image),
+    advice: "set binlog_row_image = FULL, and let sessions that are older than that end",
+};
 
 fn against(requirements: &[Requirement], server: &Server) -> Vec<Check> {
     requirements
@@ -63,12 +65,13 @@ pub fn blue(server: &Server) -> Vec<Check> {
 
 /// What of it is missing, as errors: for whoever cannot go on without. A log that is off has no other faults.
 pub(crate) fn refusals(role: &str, server: &Server) -> Vec<Error> {
-    let unmet = LOG.iter().filter(|requirement| !(requirement.is_met)(server));
+    let images = (role == "green").then_some(&FULL_IMAGES);
+    let unmet = LOG.iter().chain(images).filter(|requirement| !(requirement.is_met)(server));
     let refusal = |requirement: &Requirement| {
         Error::new(ErrorKind::Setting, format!("{} on {role}", (requirement.evidence)(server)))
             .with_advice(requirement.advice)
     };
-    unmet.take(if server.binlog.is_on { LOG.len() } else { 1 }).map(refusal).collect()
+    unmet.take(if server.binlog.is_on { usize::MAX } else { 1 }).map(refusal).collect()
 }
 
 /// What the two must be to each other.
@@ -152,8 +155,7 @@ mod tests {
         let mut bad = Server::sample(0, NEW);
         bad.binlog.is_on = false;
         bad.binlog.format = "MIXED".into();
-        bad.binlog.row_image = "MINIMAL".into();
-        assert_eq!(failing(&blue(&bad)), ["log_bin", "binlog_format", "binlog_row_image", "server_id"]);
+        assert_eq!(failing(&blue(&bad)), ["log_bin", "binlog_format", "server_id"]);
         assert!(blue(&bad).iter().all(|check| check.advice.is_some()));
     }
 

@@ -413,7 +413,7 @@ mod tests {
             (Setting, "log_bin is OFF on blue", |b, _| b.server.binlog.is_on = false),
             (Setting, "log_bin is OFF on green", |_, g| g.server.binlog.is_on = false),
             (Setting, "binlog_format is STATEMENT on blue", |b, _| b.server.binlog.format = "STATEMENT".into()),
-            (Setting, "binlog_row_image is MINIMAL on blue", |b, _| b.server.binlog.row_image = "MINIMAL".into()),
+            (Setting, "binlog_row_image is MINIMAL on green", |_, g| g.server.binlog.row_image = "MINIMAL".into()),
             (Setting, "server_id is 0 on blue", |b, _| b.server.server_id = 0),
             (Setting, "same server_id", |b, g| g.server.server_id = b.server.server_id),
             (Setting, "lower_case_table_names", |_, g| g.server.lower_case_table_names = 1),
@@ -439,11 +439,11 @@ mod tests {
     #[test]
     fn several_refusals_are_one_line() {
         let (kind, message) = refusal(|blue, green| {
-            blue.server.binlog.row_image = "MINIMAL".into();
+            blue.server.binlog.format = "MIXED".into();
             green.server.lower_case_table_names = 1;
         });
         assert_eq!(kind, ErrorKind::Setting);
-        assert!(message.contains("MINIMAL on blue; further: lower_case_table_names"), "{message}");
+        assert!(message.contains("MIXED on blue; further: lower_case_table_names"), "{message}");
     }
 
     #[test]

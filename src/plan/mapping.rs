@@ -2,7 +2,7 @@ use mysql_common::constants::ColumnType;
 
 use super::{TargetColumn, TargetTable};
 use crate::decode::charset::Charset;
-use crate::decode::{Image, TableMap, ValueRef, WireColumn};
+use crate::decode::{Image, Row, TableMap, ValueRef, WireColumn};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Column, ColumnKind, Table};
 
@@ -140,21 +140,33 @@ fn fits(type_code: u8, kind: ColumnKind) -> bool {
     }
 }
 
-/// Checks that an image has a value for every column of green that can be written.
+/// Checks that a row's images say which row of green it is.
 ///
 /// # Errors
-/// `Setting` where it lacks one.
-pub(super) fn check_image(image: &Image<'_>, target: &TargetTable) -> Result<()> {
-    if image.len() != target.columns.len() {
+/// `Setting` where they do not.
+pub(super) fn check_images(row: &Row<'_>, target: &TargetTable) -> Result<()> {
+    if [&row.before, &row.after].into_iter().flatten().any(|image| image.len() != target.columns.len()) {
         return Err(Error::internal("an image with another number of columns than its table"));
     }
-    let column = |index: usize| target.columns.get(index);
-    match image.lacks(|index| column(index).is_some_and(|column| column.is_generated)) {
+    let Some(before) = &row.before else { return Ok(()) };
+    let lacking = match &target.row_key {
+        Some(key) => before.lacks(|index| !key.contains(&index)),
+        None => lacking(before, target),
+    };
+    match lacking {
         None => Ok(()),
-        Some(index) => Err(Error::new(ErrorKind::Setting, "the row image lacks a column")
-            .with_advice("set binlog_row_image=FULL on blue, for all sessions, and build green anew with `create`")
-            .at(|place| place.column = column(index).map(|column| column.name.clone()))),
+        Some(index) => Err(Error::new(ErrorKind::Setting, "the row image lacks a column that is needed to find the row")
+            .with_advice(
+                "set binlog_row_image=FULL on blue, for all sessions, and build green anew with `create`; or give the table \
+                 a primary key",
+            )
+            .at(|place| place.column = target.columns.get(index).map(|column| column.name.clone()))),
     }
+}
+
+/// The first column that can be written and of which the image has no whole value.
+pub(super) fn lacking(image: &Image<'_>, target: &TargetTable) -> Option<usize> {
+    image.lacks(|index| target.columns.get(index).is_some_and(|column| column.is_generated))
 }
 
 /// The value with the sign that green's column has, where the log does not say it.

@@ -11,7 +11,9 @@
 //! 2. It has no foreign key and none refers to it. Tables that foreign keys connect keep their changes in source order,
 //!    among each other: cascades and checks see each step that blue saw.
 //! 3. No two keys in the group differ in their bytes while the server may take them as equal.
-//! 4. A value of another unique key is given up or taken by one row only. One that moves from row to row (a swap, a
+//! 4. Where `binlog_row_image` leaves columns out of images after: a row is changed once, or goes in the end, and no key
+//!    changes. No image has what several changed, or all of a row that comes.
+//! 5. A value of another unique key is given up or taken by one row only. One that moves from row to row (a swap, a
 //!    chain) needs the steps that it was moved in.
 //!
 //! Then no two operations touch the same row or the same unique value, so their order does not matter.
@@ -34,9 +36,9 @@ pub(super) struct Changes {
     keys: Vec<u8>,
     /// Rule 3: the row key that has the hash.
     key_hashes: HashMap<u64, Range<usize>>,
-    /// Rule 4: the row key that gave up or took the unique value that has the hash.
+    /// Rule 5: the row key that gave up or took the unique value that has the hash.
     value_hashes: HashMap<u64, Range<usize>>,
-    /// Rule 3 or 4 was broken, or may have been.
+    /// Rule 3 or 5 was broken, or may have been.
     is_ambiguous: bool,
     /// A key, or a unique value, has no hash.
     is_unknown: bool,
@@ -47,6 +49,8 @@ struct Change {
     kind: ChangeKind,
     place: RowPlace,
     foreign_key_checks: bool,
+    /// It has only some of the columns that come.
+    is_partial: bool,
     /// Where the row key is: as it was, or as it came.
     first_key: Range<usize>,
     /// As it is after an update.
@@ -57,6 +61,8 @@ struct Change {
 struct Net {
     before: Option<RowPlace>,
     after: Option<RowPlace>,
+    /// The image after has only some of the columns.
+    is_partial: bool,
 }
 
 impl Changes {
@@ -87,45 +93,61 @@ impl Changes {
             (Some(before), Some(_)) => (ChangeKind::Update, before),
             (None, None) => return Err(Error::internal("a row change without an image")),
         };
-        let first_key = self.write_key(table, first)?;
+        let first_key = self.write_key(table, first, None)?;
         let after_key = match &row.after {
-            Some(after) if kind == ChangeKind::Update => self.write_key(table, after)?,
+            Some(after) if kind == ChangeKind::Update => self.write_key(table, after, row.before.as_ref())?,
             _ => first_key.clone(),
         };
+        let is_partial = row.after.as_ref().is_some_and(|after| !table.is_full(after));
         if table.is_mergeable {
-            self.note_key(table, first, &first_key)?;
+            self.note_key(table, first, None, &first_key)?;
             if let (Some(before), Some(after)) = (&row.before, &row.after) {
-                self.note_key(table, after, &after_key)?;
-                self.note_values(table, before, &first_key, Some(after))?;
-                self.note_values(table, after, &after_key, Some(before))?;
+                self.note_key(table, after, Some(before), &after_key)?;
+                self.note_values(table, before, None, &first_key, Some(after))?;
+                self.note_values(table, after, Some(before), &after_key, Some(before))?;
             } else {
-                self.note_values(table, first, &first_key, None)?;
+                self.note_values(table, first, None, &first_key, None)?;
             }
         }
-        self.changes.push(Change { table: table.clone(), kind, place, foreign_key_checks, first_key, after_key });
+        let table = table.clone();
+        self.changes.push(Change { table, kind, place, foreign_key_checks, is_partial, first_key, after_key });
         Ok(())
     }
 
-    fn write_key(&mut self, table: &TargetTable, image: &Image<'_>) -> Result<Range<usize>> {
+    /// What an image after lacks is as it was before.
+    fn write_key(
+        &mut self,
+        table: &TargetTable,
+        image: &Image<'_>,
+        before: Option<&Image<'_>>,
+    ) -> Result<Range<usize>> {
         let start = self.keys.len();
         if !table.has_comparable_key {
             return Ok(start..start);
         }
         for &index in table.row_key.iter().flatten() {
-            if let (Some(value), Some(column)) = (image.get(index)?, table.columns.get(index)) {
-                key::write(&mut self.keys, value, column)?;
+            match (value(image, before, index)?, table.columns.get(index)) {
+                (Some(value), Some(column)) => key::write(&mut self.keys, value, column)?,
+                // A row that comes with the default as its key, which the log does not have.
+                _ => self.is_ambiguous = true,
             }
         }
         Ok(start..self.keys.len())
     }
 
     /// Rule 3.
-    fn note_key(&mut self, table: &TargetTable, image: &Image<'_>, key: &Range<usize>) -> Result<()> {
+    fn note_key(
+        &mut self,
+        table: &TargetTable,
+        image: &Image<'_>,
+        before: Option<&Image<'_>>,
+        key: &Range<usize>,
+    ) -> Result<()> {
         let Some(columns) = &table.row_key else { return Ok(()) };
         if !columns.iter().filter_map(|&index| table.columns.get(index)).any(key::is_folded) {
             return Ok(());
         }
-        match hash(table, 0, columns, image)? {
+        match hash(table, 0, columns, image, before)? {
             Hash::Null => {}
             Hash::Unknown => self.is_unknown = true,
             Hash::Known(hash) => {
@@ -136,23 +158,24 @@ impl Changes {
         Ok(())
     }
 
-    /// Rule 4. What an update leaves as it is, no other row can have or take.
+    /// Rule 5. What an update leaves as it is, no other row can have or take.
     fn note_values(
         &mut self,
         table: &TargetTable,
         image: &Image<'_>,
+        before: Option<&Image<'_>>,
         key: &Range<usize>,
         other: Option<&Image<'_>>,
     ) -> Result<()> {
         for (number, columns) in table.other_keys.iter().enumerate() {
             let is_same = other.is_some_and(|other| {
                 let mut all = columns.iter().chain(table.row_key.iter().flatten());
-                all.all(|&index| image.is_same_at(other, index))
+                all.all(|&index| image.is_same_at(other, index) || !image.has(index) && !other.has(index))
             });
             if is_same {
                 continue;
             }
-            match hash(table, number + 1, columns, image)? {
+            match hash(table, number + 1, columns, image, before)? {
                 Hash::Null => {}
                 Hash::Unknown => self.is_unknown = true,
                 Hash::Known(hash) => {
@@ -198,16 +221,18 @@ impl Changes {
         let mut rows: HashMap<&[u8], Net> = HashMap::with_capacity(self.changes.len());
         for change in &self.changes {
             let (first, after) = (self.key(&change.first_key), self.key(&change.after_key));
-            match change.kind {
-                ChangeKind::Insert => put(&mut rows, first, change.place)?,
-                ChangeKind::Delete => remove(&mut rows, first, change.place)?,
-                ChangeKind::Update => {
-                    remove(&mut rows, first, change.place)?;
-                    put(&mut rows, after, change.place)?;
-                }
+            // Of a new key's row the image would have to have all.
+            if change.is_partial && first != after {
+                return None;
+            }
+            if change.kind != ChangeKind::Insert {
+                remove(&mut rows, first, change)?;
+            }
+            if change.kind != ChangeKind::Delete {
+                put(&mut rows, after, change)?;
             }
         }
-        // Rules 3 and 4 for a key or a value without a hash: it may be any other row's.
+        // Rules 3 and 5 for a key or a value without a hash: it may be any other row's.
         if self.is_unknown && rows.len() > 1 {
             return None;
         }
@@ -245,18 +270,24 @@ impl std::fmt::Debug for Changes {
     }
 }
 
-/// The row of this key comes. `None` where it is there already.
-fn put<'k>(rows: &mut HashMap<&'k [u8], Net>, key: &'k [u8], place: RowPlace) -> Option<()> {
-    let net = rows.entry(key).or_insert(Net { before: None, after: None });
-    net.after.replace(place).is_none().then_some(())
+/// The row of this key comes. `None` where it is there already, and by rule 4.
+fn put<'k>(rows: &mut HashMap<&'k [u8], Net>, key: &'k [u8], change: &Change) -> Option<()> {
+    let is_first = rows.get(key).is_none_or(|net| net.before == Some(change.place));
+    if change.is_partial && !is_first {
+        return None;
+    }
+    let net = rows.entry(key).or_insert(Net { before: None, after: None, is_partial: false });
+    net.is_partial = change.is_partial;
+    net.after.replace(change.place).is_none().then_some(())
 }
 
-/// The row of this key goes. `None` where it is gone already.
-fn remove<'k>(rows: &mut HashMap<&'k [u8], Net>, key: &'k [u8], place: RowPlace) -> Option<()> {
+/// The row of this key goes. `None` where it is gone already, and by rule 4.
+fn remove<'k>(rows: &mut HashMap<&'k [u8], Net>, key: &'k [u8], change: &Change) -> Option<()> {
     match rows.get_mut(key) {
+        Some(net) if net.is_partial && change.kind == ChangeKind::Update => None,
         Some(net) => net.after.take().map(|_| ()),
         None => {
-            rows.insert(key, Net { before: Some(place), after: None });
+            rows.insert(key, Net { before: Some(change.place), after: None, is_partial: false });
             Some(())
         }
     }
@@ -269,10 +300,24 @@ enum Hash {
     Known(u64),
 }
 
-fn hash(table: &TargetTable, number: usize, columns: &[usize], image: &Image<'_>) -> Result<Hash> {
+/// A column's value; what an image after lacks is as it was before.
+fn value<'r>(image: &Image<'r>, before: Option<&Image<'r>>, index: usize) -> Result<Option<ValueRef<'r>>> {
+    match (image.get(index)?, before) {
+        (None, Some(before)) => before.get(index),
+        (value, _) => Ok(value),
+    }
+}
+
+fn hash(
+    table: &TargetTable,
+    number: usize,
+    columns: &[usize],
+    image: &Image<'_>,
+    before: Option<&Image<'_>>,
+) -> Result<Hash> {
     let mut hash = FoldedHash::new(number);
     for &index in columns {
-        let (Some(column), Some(value)) = (table.columns.get(index), image.get(index)?) else {
+        let (Some(column), Some(value)) = (table.columns.get(index), value(image, before, index)?) else {
             return Ok(Hash::Unknown);
         };
         if matches!(value, ValueRef::Null) {

@@ -5,7 +5,7 @@
 //!
 //! # Invariants
 //! 1. A group holds whole transactions only; a transaction that cannot be planned leaves the group as it was.
-//! 2. What is not understood stops: a statement that is not known, an image that is not full, a table that green has not or has
+//! 2. What is not understood stops: a statement that is not known, an image that does not say which row it is, a table that green has not or has
 //!    differently. Nothing is passed over but the tables that are the server's or this library's own.
 //! 3. A statement of blue ends the open group: what came before it is on green before it, and nothing that comes after.
 //! 4. The position moves with every transaction, also one that changes nothing green holds.

@@ -1,4 +1,5 @@
-use super::key;
+use super::{key, mapping};
+use crate::decode::Image;
 use crate::model::{Column, ColumnKind, Flavor, Table, TableName};
 
 /// A table on green, as far as planning and applying need to know it.
@@ -49,6 +50,11 @@ pub struct TargetColumn {
 }
 
 impl TargetTable {
+    /// Whether an image has a whole value for every column that can be written.
+    pub(crate) fn is_full(&self, image: &Image<'_>) -> bool {
+        mapping::lacking(image, self).is_none()
+    }
+
     /// A table of a server of `flavor`. `is_related`: foreign keys connect it with tables, or with itself.
     pub fn new(table: Table, flavor: Flavor, is_related: bool) -> TargetTable {
         let has_primary_key = table.row_key().is_some_and(|key| key.name == "PRIMARY");

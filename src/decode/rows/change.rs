@@ -174,8 +174,19 @@ impl RowsChange {
     #[cfg(test)]
     pub(crate) fn full(table: Arc<TableMap>, kind: ChangeKind, flags: RowsFlags, rows: &[u8], at: Coordinates) -> Self {
         let bitmap_count = if kind == ChangeKind::Update { 2 } else { 1 };
-        let mut event = vec![0xff; table.columns.len().div_ceil(8) * bitmap_count];
-        event.extend(rows);
+        let bitmaps = vec![0xff; table.columns.len().div_ceil(8) * bitmap_count];
+        RowsChange::of(table, kind, flags, [&bitmaps, rows].concat(), at)
+    }
+
+    /// A change by the bytes of its bitmaps and its rows.
+    #[cfg(test)]
+    pub(crate) fn of(
+        table: Arc<TableMap>,
+        kind: ChangeKind,
+        flags: RowsFlags,
+        event: Vec<u8>,
+        at: Coordinates,
+    ) -> Self {
         RowsChange {
             kind,
             flags,

@@ -484,10 +484,17 @@ impl<'r> Image<'r> {
         self.iter().map(|value| value?.map(|value| value.to_value()).transpose()).collect()
     }
 
-    /// The first column, if any, that the image does not carry and that `may_lack` does not allow to be absent.
+    /// The first column, if any, that the image does not carry, or not as a whole (a JSON document of which it has a change
+    /// only), and that `may_lack` does not allow to be absent.
     pub fn lacks(&self, may_lack: impl Fn(usize) -> bool) -> Option<usize> {
+        let is_lacking = |reader: Reader| matches!(reader, Reader::Absent | Reader::Diff);
         let mut places = self.places.iter().enumerate();
-        places.find(|(index, place)| place.reader == Reader::Absent && !may_lack(*index)).map(|(index, _)| index)
+        places.find(|(index, place)| is_lacking(place.reader) && !may_lack(*index)).map(|(index, _)| index)
+    }
+
+    /// Whether the image carries a column, be it as a change of the document before.
+    pub fn has(&self, index: usize) -> bool {
+        self.places.get(index).is_some_and(|place| place.reader != Reader::Absent)
     }
 
     /// How many bytes the log has for a column; 0 for NULL and where the image does not carry it.
