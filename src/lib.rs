@@ -19,8 +19,9 @@
 //! let mut assembler = Assembler::new(DecoderOptions::new(Flavor::MariaDb, source.coordinates().clone()));
 //! let mut transaction_count = 0;
 //! for frame in source {
-//!     if let Some(Assembled::Transaction(_)) = assembler.push(frame?)? {
-//!         transaction_count += 1;
+//!     assembler.push(frame?)?;
+//!     while let Some(assembled) = assembler.next()? {
+//!         transaction_count += u64::from(matches!(assembled, Assembled::Transaction(_)));
 //!     }
 //! }
 //! assert!(transaction_count > 0);

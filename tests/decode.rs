@@ -16,14 +16,14 @@ impl Log {
     fn new(release: Release) -> Log {
         let assembler = Assembler::new(DecoderOptions::new(release.flavor(), Coordinates::new("bin.000001", 4)));
         let mut log = Log { writer: LogWriter::with_checksum(release, Checksum::None), assembler };
-        let assembled = log.assembler.push(log.writer.frames()[0].clone()).unwrap();
+        let assembled = log.assembler.push(log.writer.frames()[0].clone()).and_then(|()| log.assembler.next()).unwrap();
         assert!(matches!(assembled, Some(Assembled::Advanced(_))));
         log
     }
 
     fn push(&mut self, event: impl Into<Event>) -> bluegreen::Result<Option<Assembled>> {
         self.writer.write(event);
-        self.assembler.push(self.writer.frames().last().unwrap().clone())
+        self.assembler.push(self.writer.frames().last().unwrap().clone()).and_then(|()| self.assembler.next())
     }
 
     fn query(&mut self, sql: &str) -> bluegreen::Result<Option<Assembled>> {
@@ -133,7 +133,7 @@ fn a_live_dump_starts_inside_of_a_file_and_moves_to_the_next() {
     let mut log = LogWriter::with_checksum(RELEASE, Checksum::None);
     let push = |assembler: &mut Assembler, log: &mut LogWriter, event: Event| {
         log.write(event);
-        assembler.push(log.frames().last().unwrap().clone())
+        assembler.push(log.frames().last().unwrap().clone()).and_then(|()| assembler.next())
     };
     let head = Event::format_description(RELEASE, Checksum::None).with_log_position(0).streamed_only();
     assert!(push(&mut assembler, &mut log, Event::artificial_rotate("bin.000007", START)).unwrap().is_none());
@@ -162,14 +162,14 @@ fn a_live_dump_starts_inside_of_a_file_and_moves_to_the_next() {
     assert!(matches!(real, Some(Assembled::Advanced(at)) if at == Coordinates::new("bin.000008", 4)));
     assert!(push(&mut assembler, &mut log, Event::artificial_rotate("bin.000008", 4)).unwrap().is_none());
     let mut log = LogWriter::with_checksum(RELEASE, Checksum::None);
-    let advanced = assembler.push(log.frames()[0].clone()).unwrap();
+    let advanced = assembler.push(log.frames()[0].clone()).and_then(|()| assembler.next()).unwrap();
     assert!(matches!(advanced, Some(Assembled::Advanced(at)) if at.offset == log.position()));
 
     // A server that crashed left no ROTATE of its own.
     let moved = push(&mut assembler, &mut log, Event::artificial_rotate("bin.000009", 4)).unwrap();
     assert!(matches!(moved, Some(Assembled::Advanced(at)) if at == Coordinates::new("bin.000009", 4)));
     let mut log = LogWriter::with_checksum(RELEASE, Checksum::None);
-    assert!(assembler.push(log.frames()[0].clone()).unwrap().is_some());
+    assert!(assembler.push(log.frames()[0].clone()).and_then(|()| assembler.next()).unwrap().is_some());
     assert!(!assembler.is_in_transaction());
     push(&mut assembler, &mut log, Query::begin().into()).unwrap();
     let long = Query::new("s", "x".repeat(990));

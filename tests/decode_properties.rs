@@ -100,27 +100,43 @@ fn assembled<'f>(
     frames: impl IntoIterator<Item = &'f Frame>,
 ) -> (Vec<Transaction>, Option<ErrorKind>) {
     let (mut transactions, mut buffer) = (Vec::new(), RowBuffer::new());
+    let mut parts: Vec<Changed> = Vec::new();
+    let mut changed = |changes: &[Change]| -> Vec<Changed> {
+        let changed = |change: &Change| match change {
+            Change::Rows(change) => rows(change, &mut buffer),
+            Change::Statement(statement) => Changed::Statement(statement.sql.to_vec()),
+            other => panic!("{other:?}"),
+        };
+        changes.iter().map(changed).collect()
+    };
     for frame in frames {
-        match assembler.push(frame.clone()) {
-            Ok(Some(Assembled::Transaction(transaction))) => {
-                assert_eq!(assembler.coordinates(), &transaction.end);
-                assert!(!assembler.is_in_transaction());
-                let changed = |change: &Change| match change {
-                    Change::Rows(change) => rows(change, &mut buffer),
-                    Change::Statement(statement) => Changed::Statement(statement.sql.to_vec()),
-                    other => panic!("{other:?}"),
-                };
-                transactions.push(Transaction {
-                    changes: transaction.changes.iter().map(changed).collect(),
-                    gtid: transaction.gtid.map(|gtid| gtid.to_string()),
-                    prepared_gtid: transaction.prepared_gtid.map(|gtid| gtid.to_string()),
-                    start: transaction.start,
-                    end: transaction.end,
-                    ended: Ended::Committed,
-                });
+        let mut pushed = assembler.push(frame.clone());
+        loop {
+            match pushed.and_then(|()| assembler.next()) {
+                Ok(Some(Assembled::Transaction(transaction))) => {
+                    assert_eq!(assembler.coordinates(), &transaction.end);
+                    assert!(!assembler.is_in_transaction());
+                    assert_eq!(transaction.parts > 0, !parts.is_empty());
+                    parts.extend(changed(&transaction.changes));
+                    transactions.push(Transaction {
+                        changes: std::mem::take(&mut parts),
+                        gtid: transaction.gtid.map(|gtid| gtid.to_string()),
+                        prepared_gtid: transaction.prepared_gtid.map(|gtid| gtid.to_string()),
+                        start: transaction.start,
+                        end: transaction.end,
+                        ended: Ended::Committed,
+                    });
+                }
+                Ok(Some(Assembled::Part(part))) => {
+                    assert!(!part.changes.is_empty() && assembler.is_in_transaction());
+                    assert_eq!(part.parts > 0, !parts.is_empty());
+                    parts.extend(changed(&part.changes));
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(error) => return (transactions, Some(error.kind())),
             }
-            Ok(_) => {}
-            Err(error) => return (transactions, Some(error.kind())),
+            pushed = Ok(());
         }
     }
     (transactions, None)
@@ -143,6 +159,17 @@ proptest! {
         prop_assert_eq!(error, None);
         prop_assert!(transactions == whole(&streamed), "whole transactions are not what streams");
         prop_assert_eq!(assembler.coordinates(), &written.end);
+    }
+
+    #[test]
+    fn parts_add_up_to_the_transaction(plan in plan::any_plan(), max_part_bytes in 0..500u64) {
+        let written = written::write(&plan);
+        let all = whole(&streamed(&written));
+        let mut assembler = Assembler::new(written.options.clone()).with_parts(max_part_bytes);
+        let (transactions, error) = assembled(&mut assembler, &written.frames);
+        prop_assert!(transactions == all[..transactions.len()], "parts are not what streams");
+        // What is gone cannot be taken back.
+        prop_assert!(error == Some(ErrorKind::Unsupported) || transactions.len() == all.len(), "{:?}", error);
     }
 
     #[test]

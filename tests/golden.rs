@@ -40,7 +40,11 @@ fn transactions(case: &Path) -> Vec<Transaction> {
     let mut transactions = Vec::new();
     let mut boundary = Coordinates::new(FILE, 4);
     for frame in FileSource::open(case).unwrap() {
-        match assembler.push(frame.unwrap()).unwrap_or_else(|error| panic!("{}: {error}", case.display())) {
+        match assembler
+            .push(frame.unwrap())
+            .and_then(|()| assembler.next())
+            .unwrap_or_else(|error| panic!("{}: {error}", case.display()))
+        {
             Some(Assembled::Transaction(transaction)) => {
                 assert_eq!(transaction.start, Coordinates::new(FILE, boundary.offset), "{}", case.display());
                 assert_eq!(transaction.bytes, transaction.end.offset - transaction.start.offset);
@@ -249,7 +253,7 @@ fn a_cut_is_never_a_clean_end() {
             let mut assembler = assembler(flavor(&case));
             let mut count = 0;
             for frame in source.by_ref().map_while(Result::ok) {
-                let assembled = assembler.push(frame).unwrap();
+                let assembled = assembler.push(frame).and_then(|()| assembler.next()).unwrap();
                 count += usize::from(matches!(assembled, Some(Assembled::Transaction(_))));
             }
             let is_cut = source.end() != Some(&End::Open);
@@ -277,11 +281,11 @@ fn cut_frames_never_panic() {
                 }
                 let mut fresh = self::assembler(flavor(&case));
                 for before in &frames[index.saturating_sub(3)..index] {
-                    let _ = fresh.push(before.clone());
+                    let _ = fresh.push(before.clone()).and_then(|()| fresh.next());
                 }
-                let _ = fresh.push(Frame::new(bytes.into()));
+                let _ = fresh.push(Frame::new(bytes.into())).and_then(|()| fresh.next());
             }
-            assembler.push(frame.clone()).unwrap();
+            assembler.push(frame.clone()).and_then(|()| assembler.next()).unwrap();
         }
     }
 }
@@ -298,7 +302,7 @@ fn a_flipped_bit_is_found() {
                     let last = bytes.len() - 5;
                     bytes[last] ^= 0x10;
                 }
-                let result = assembler.push(Frame::new(bytes.into()));
+                let result = assembler.push(Frame::new(bytes.into())).and_then(|()| assembler.next());
                 assert_eq!(result.is_err(), index >= flipped, "{}: frame {index}", case.display());
             }
         }

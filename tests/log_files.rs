@@ -285,7 +285,9 @@ fn a_series_follows_rotation_stops_and_crashes() {
         for frame in series.by_ref() {
             let frame = frame.unwrap();
             added += usize::from(frame.bytes[4] == ROTATE && frame.bytes[17] & 0x20 != 0);
-            if let Some(Assembled::Transaction(transaction)) = assembler.push(frame).unwrap() {
+            if let Some(Assembled::Transaction(transaction)) =
+                assembler.push(frame).and_then(|()| assembler.next()).unwrap()
+            {
                 assert!(transaction.end.offset < log.len() as u64 + 1);
                 seen.push(transaction.end.file);
             }
@@ -384,7 +386,7 @@ async fn crashed_and_stopped(kind: bluegreen::sandbox::Kind) {
     let mut assembler = Assembler::new(DecoderOptions::new(flavor, series.coordinates().clone()));
     let mut count = 0;
     for frame in series.by_ref() {
-        let decoded = assembler.push(frame.unwrap()).unwrap();
+        let decoded = assembler.push(frame.unwrap()).and_then(|()| assembler.next()).unwrap();
         count += usize::from(matches!(decoded, Some(Assembled::Transaction(_))));
     }
     assert_eq!(count, 6, "{kind}: two statements and four rows");

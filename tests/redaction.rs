@@ -166,7 +166,10 @@ fn secrets() -> [String; 4] {
 fn what_a_log_decodes_to_shows_no_values() {
     let (mut assembler, mut buffer, mut row_count) = (assembler(), RowBuffer::new(), 0);
     for frame in frames() {
-        let Some(Assembled::Transaction(transaction)) = assembler.push(frame).unwrap() else { continue };
+        let Some(Assembled::Transaction(transaction)) = assembler.push(frame).and_then(|()| assembler.next()).unwrap()
+        else {
+            continue;
+        };
         let mut shown = format!("{transaction:?} {transaction:#?}");
         for change in &transaction.changes {
             let Change::Rows(change) = change else { continue };
@@ -214,7 +217,9 @@ fn the_error_of_a_bad_log_quotes_neither_values_nor_statements() {
             }
         }
         let mut assembler = assembler();
-        frames[..=wrong].iter().for_each(|frame| drop(assembler.push(frame.clone()).unwrap()));
+        frames[..=wrong]
+            .iter()
+            .for_each(|frame| drop(assembler.push(frame.clone()).and_then(|()| assembler.next()).unwrap()));
         let shown = format!("{assembler:?}");
         secrets.iter().for_each(|secret| assert!(!shown.contains(secret), "{secret} is in {shown}"));
     }
@@ -223,7 +228,9 @@ fn the_error_of_a_bad_log_quotes_neither_values_nor_statements() {
 
 /// Reads every value of what the frame ends.
 fn visit(assembler: &mut Assembler, frame: Frame, buffer: &mut RowBuffer) -> bluegreen::Result<()> {
-    let Some(Assembled::Transaction(transaction)) = assembler.push(frame)? else { return Ok(()) };
+    let Some(Assembled::Transaction(transaction)) = assembler.push(frame).and_then(|()| assembler.next())? else {
+        return Ok(());
+    };
     for change in &transaction.changes {
         let Change::Rows(change) = change else { continue };
         let mut rows = change.rows(buffer);

@@ -67,7 +67,7 @@ fn transactions(log: &Log) -> Vec<(Vec<&Frame>, Vec<Change>)> {
     let (mut all, mut frames) = (Vec::new(), Vec::new());
     for frame in &log.frames {
         frames.push(frame);
-        match assembler.push(frame.clone()).expect("a server's own event") {
+        match assembler.push(frame.clone()).and_then(|()| assembler.next()).expect("a server's own event") {
             Some(Assembled::Transaction(transaction)) => {
                 all.push((std::mem::take(&mut frames), transaction.changes));
             }

@@ -33,7 +33,7 @@ fuzz_target!(|data: &[u8]| {
     let mut has_assembler_stopped = false;
     for frame in log.frames() {
         let parts = decoder.push(frame.clone());
-        let assembled = assembler.push(frame.clone());
+        let assembled = assembler.push(frame.clone()).and_then(|()| assembler.next());
         assert!(parts.is_ok() || assembled.is_err(), "an assembler takes what the decoder refuses");
         match assembled {
             Ok(_) => {

@@ -177,6 +177,16 @@ pub(crate) fn advance(stream: Stream, owner: Owner, checkpoint: &Checkpoint) -> 
     )
 }
 
+/// The statement that claims the checkpoint's row for a transaction whose end is not known yet. The change is logged, as
+/// that of [`advance`] is. It matches no row once another engine has claimed the stream.
+pub(crate) fn hold(stream: Stream, owner: Owner) -> String {
+    format!(
+        "UPDATE bluegreen.checkpoint SET updated_at = UTC_TIMESTAMP(6) WHERE stream = '{}' AND owner = {}",
+        stream.name(),
+        owner.0
+    )
+}
+
 fn select(stream: Stream, lock: &str) -> String {
     format!(
         "SELECT source, file, `offset`, gtid_flavor, gtid, committed_at_micros, transactions, row_changes, \

@@ -19,6 +19,15 @@ pub(crate) struct Applied {
     pub(crate) checkpoint: Checkpoint,
     /// Row operations that met a green that was not as blue had been, and were carried out all the same.
     pub(crate) conflicts: u64,
+    /// How many rows blue had changed.
+    pub(crate) row_changes: u64,
+}
+
+/// What parts did in a transaction that is not committed yet.
+#[derive(Default)]
+struct Open {
+    conflicts: u64,
+    row_changes: u64,
 }
 
 /// Writes groups to green, each in one transaction together with its checkpoint.
@@ -30,6 +39,8 @@ pub(crate) struct Applier {
     owner: Owner,
     checkpoint: Checkpoint,
     dialect: Dialect,
+    /// Parts came, and their end did not.
+    open: Option<Open>,
 }
 
 /// Why the fast way did not work: something that only the careful way can settle.
@@ -62,7 +73,7 @@ impl Applier {
                 .with_advice("build green with `create`, or say with `--from` where its data stands")
                 .at(|place| place.server = Some(url.address()))
         })?;
-        Ok(Applier { session, stream, owner, checkpoint, dialect: Dialect::of(green) })
+        Ok(Applier { session, stream, owner, checkpoint, dialect: Dialect::of(green), open: None })
     }
 
     /// The last checkpoint that is durable on green.
@@ -91,13 +102,16 @@ impl Applier {
         }
     }
 
-    /// Applies a group and commits it with its checkpoint. Deadlocks are tried again as a whole.
+    /// Applies a group and commits it with its checkpoint, and with the parts that came before it. Deadlocks are tried again
+    /// as a whole where no part did.
     ///
     /// # Errors
     /// `TakenOver` where another engine claimed the stream; `Divergence`; the server's refusals. After an error nothing
     /// of the group is on green, unless it is `Disconnected`: then the checkpoint must be read again.
     pub(crate) async fn apply(&mut self, prepared: &Prepared) -> Result<Applied> {
         let group = &prepared.group;
+        let parts = self.open.as_ref().map_or((0, 0), |open| (open.conflicts, open.row_changes));
+        let row_changes = parts.1 + group.row_changes;
         let mut next = Checkpoint {
             source: self.checkpoint.source.clone(),
             position: group.position.clone(),
@@ -106,43 +120,94 @@ impl Applier {
                 micros => micros,
             },
             transactions: self.checkpoint.transactions + group.transactions,
-            row_changes: self.checkpoint.row_changes + group.row_changes,
-            conflicts: self.checkpoint.conflicts,
+            row_changes: self.checkpoint.row_changes + row_changes,
+            conflicts: self.checkpoint.conflicts + parts.0,
         };
         let mut try_count = 0;
         let conflicts = loop {
-            match self.attempt(prepared, &next).await {
+            let error = match self.attempt(prepared, &next).await {
                 Ok(conflicts) => break conflicts,
-                Err(error) if error.kind() == ErrorKind::Contention && try_count < CONTENTION_TRIES => {
-                    try_count += 1;
-                    tracing::debug!(try_count, "contention on green, the group is tried again");
-                    self.abandon().await?;
-                    tokio::time::sleep(Duration::from_millis(5 << try_count.min(8))).await;
-                }
-                Err(error) => {
-                    if error.kind() != ErrorKind::Disconnected {
-                        self.abandon().await?;
-                    }
-                    return Err(explain_read_only(error));
-                }
+                Err(error) => error,
+            };
+            let may_retry = self.open.is_none() && error.kind() == ErrorKind::Contention;
+            if !may_retry || try_count == CONTENTION_TRIES {
+                return Err(self.give_up(error).await);
             }
+            try_count += 1;
+            tracing::debug!(try_count, "contention on green, the group is tried again");
+            self.abandon().await?;
+            tokio::time::sleep(Duration::from_millis(5 << try_count.min(8))).await;
         };
         next.conflicts += conflicts;
         self.checkpoint = next;
-        Ok(Applied { checkpoint: self.checkpoint.clone(), conflicts })
+        self.open = None;
+        Ok(Applied { checkpoint: self.checkpoint.clone(), conflicts: parts.0 + conflicts, row_changes })
+    }
+
+    /// Applies a part of a transaction that is too large for one group, and leaves it open.
+    ///
+    /// # Errors
+    /// Those of [`apply`](Self::apply), and `Contention`. After an error nothing of the transaction is on green, and the
+    /// stream must be claimed anew.
+    pub(crate) async fn apply_part(&mut self, part: &Prepared) -> Result<()> {
+        let hold = checkpoint::hold(self.stream, self.owner);
+        match self.write(part, &hold).await {
+            Ok(conflicts) => {
+                let open = self.open.get_or_insert_default();
+                open.conflicts += conflicts;
+                open.row_changes += part.group.row_changes;
+                Ok(())
+            }
+            Err(error) => Err(self.give_up(error).await),
+        }
+    }
+
+    /// Undoes what parts did, if any are open.
+    pub(crate) async fn close(&mut self) -> Result<()> {
+        match self.open.take() {
+            Some(_) => self.abandon().await,
+            None => Ok(()),
+        }
     }
 
     async fn attempt(&mut self, prepared: &Prepared, next: &Checkpoint) -> Result<u64> {
-        let conflicts = match self.fast(&prepared.scripts, next).await? {
-            Fast::Applied => 0,
-            Fast::NeedsCare => {
-                tracing::info!("green does not answer as expected, the group is applied row by row");
-                self.abandon().await?;
-                self.careful(&prepared.group, next).await?
+        let conflicts = self.write(prepared, &checkpoint::advance(self.stream, self.owner, next)).await?;
+        if conflicts > 0 {
+            // In the same transaction: that green had diverged is never forgotten.
+            let next = Checkpoint { conflicts: next.conflicts + conflicts, ..next.clone() };
+            if self.session.run(&checkpoint::advance(self.stream, self.owner, &next)).await?.affected != 1 {
+                return Err(taken_over());
             }
-        };
+        }
         self.session.run("COMMIT").await?;
         Ok(conflicts)
+    }
+
+    /// Writes the rows, behind `claim`, the statement that writes the checkpoint's row. Answers how many of them met a
+    /// green that was not as blue had been.
+    async fn write(&mut self, prepared: &Prepared, claim: &str) -> Result<u64> {
+        let (begin, undo) = match self.open {
+            None => ("BEGIN", "ROLLBACK"),
+            Some(_) => ("SAVEPOINT part", "ROLLBACK TO part"),
+        };
+        match self.fast(&prepared.scripts, begin, claim).await? {
+            Fast::Applied => Ok(0),
+            Fast::NeedsCare => {
+                tracing::info!("green does not answer as expected, the group is applied row by row");
+                self.session.run(undo).await?;
+                self.session.run("SET foreign_key_checks = 1").await?;
+                self.careful(&prepared.group, begin, claim).await
+            }
+        }
+    }
+
+    /// Ends the transaction after an error, which it explains.
+    async fn give_up(&mut self, error: Error) -> Error {
+        let abandoned = match error.kind() {
+            ErrorKind::Disconnected => Ok(()),
+            _ => self.abandon().await,
+        };
+        abandoned.err().unwrap_or_else(|| explain_read_only(error))
     }
 
     /// Ends the transaction without effect, and puts the session back to how a group expects it.
@@ -153,9 +218,9 @@ impl Applier {
     }
 
     /// All statements in as few round trips as they fit in; every one must affect the rows that it speaks of.
-    async fn fast(&mut self, scripts: &[Script], next: &Checkpoint) -> Result<Fast> {
+    async fn fast(&mut self, scripts: &[Script], begin: &str, claim: &str) -> Result<Fast> {
         for (index, script) in scripts.iter().enumerate() {
-            let opened = (index == 0).then(|| self.opening(next).before(script));
+            let opened = (index == 0).then(|| opening(begin, claim).before(script));
             let script = opened.as_ref().unwrap_or(script);
             match self.session.run_all(&script.sql, script.expected.len()).await {
                 Ok(done) => {
@@ -173,18 +238,10 @@ impl Applier {
         Ok(Fast::Applied)
     }
 
-    /// How every transaction starts.
-    fn opening(&self, next: &Checkpoint) -> Script {
-        let mut script = Script::default();
-        script.push(&Statement { sql: "BEGIN".into(), expected: None });
-        script.push(&Statement { sql: checkpoint::advance(self.stream, self.owner, next), expected: Some(1) });
-        script
-    }
-
     /// One operation after the other: where green is not as blue was, blue wins. Answers how often that was so.
-    async fn careful(&mut self, group: &Group, next: &Checkpoint) -> Result<u64> {
-        self.session.run("BEGIN").await?;
-        if self.session.run(&checkpoint::advance(self.stream, self.owner, next)).await?.affected != 1 {
+    async fn careful(&mut self, group: &Group, begin: &str, claim: &str) -> Result<u64> {
+        self.session.run(begin).await?;
+        if self.session.run(claim).await?.affected != 1 {
             return Err(taken_over());
         }
         let mut conflicts = 0;
@@ -196,13 +253,6 @@ impl Applier {
             if is_conflict {
                 conflicts += 1;
                 tracing::warn!(table = %op.table.name, kind = ?op.row.kind(), "green was not as blue had been; blue wins");
-            }
-        }
-        if conflicts > 0 {
-            // In the same transaction: that green had diverged is never forgotten.
-            let next = Checkpoint { conflicts: next.conflicts + conflicts, ..next.clone() };
-            if self.session.run(&checkpoint::advance(self.stream, self.owner, &next)).await?.affected != 1 {
-                return Err(taken_over());
             }
         }
         Ok(conflicts)
@@ -286,6 +336,14 @@ impl Applier {
         }
         Ok(Outcome::Done(done.affected))
     }
+}
+
+/// How every script starts: with the checkpoint's row, so that engines wait for each other there.
+fn opening(begin: &str, claim: &str) -> Script {
+    let mut script = Script::default();
+    script.push(&Statement { sql: begin.into(), expected: None });
+    script.push(&Statement { sql: claim.into(), expected: Some(1) });
+    script
 }
 
 /// What became of one statement.

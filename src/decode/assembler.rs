@@ -1,7 +1,8 @@
 //! Parts to whole transactions, for whoever does not want to see them stream.
 //!
 //! # Invariants
-//! 1. A transaction leaves whole or not at all. Changes that were rolled back are not in it.
+//! 1. A transaction leaves whole or not at all, unless parts were asked for; then a part leaves when it is full. Changes
+//!    that were rolled back are not in it.
 //! 2. Memory is bounded: what is kept is charged before.
 //! 3. A two-phase transaction is held until its commit. One whose PREPARE was not seen is an error, not nothing.
 
@@ -24,8 +25,12 @@ const MAX_KEPT_BYTES: u64 = 1 << 30;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Assembled {
-    /// A committed transaction.
+    /// A committed transaction; behind its parts the rest of it.
     Transaction(Transaction),
+    /// The next changes of a transaction that is larger than [`Assembler::with_parts`] lets it be. It ends as a
+    /// `Transaction`, or never: behind an error nothing of it counts. Up to there its `end` is the last part's, and it has
+    /// no time.
+    Part(Transaction),
     /// A point between transactions was passed without one: a stream may start again from here.
     Advanced(Coordinates),
     /// The source is idle, or passed transactions that were not asked for. A stream may start again from here.
@@ -35,7 +40,8 @@ pub enum Assembled {
 /// Frames of one stream to whole transactions.
 ///
 /// # Guarantees
-/// Transactions come in log order, each once and whole. After an error every call is an error.
+/// Transactions come in log order, each once and whole. After an error every call is an error. After each
+/// [`push`](Self::push) take everything that [`next`](Self::next) has.
 ///
 /// ```
 /// use bluegreen::decode::{Assembler, DecoderOptions};
@@ -44,7 +50,7 @@ pub enum Assembled {
 /// let start = Coordinates::new("bin.000001", 4);
 /// let mut assembler = Assembler::new(DecoderOptions::new(Flavor::MySql, start.clone()));
 /// let cut = Frame::new(b"half a header".as_slice().into());
-/// assert!(assembler.push(cut).is_err());
+/// assert!(assembler.push(cut).and_then(|()| assembler.next()).is_err());
 /// assert_eq!(assembler.coordinates(), &start);
 /// ```
 #[derive(Debug)]
@@ -53,7 +59,10 @@ pub struct Assembler {
     open: Option<Open>,
     prepared: HashMap<Xid, Open>,
     max_kept_bytes: u64,
+    max_part_bytes: u64,
     kept_bytes: u64,
+    /// The last frame ended a transaction.
+    has_ended_one: bool,
     stopped: Option<Stopped>,
 }
 
@@ -65,6 +74,9 @@ struct Open {
     kept_bytes: u64,
     /// Bytes in the log, known at the end.
     bytes: u64,
+    /// How many parts of it have left, and with how many changes.
+    parts: u64,
+    gone_changes: u64,
 }
 
 impl Assembler {
@@ -75,7 +87,9 @@ impl Assembler {
             open: None,
             prepared: HashMap::new(),
             max_kept_bytes: MAX_KEPT_BYTES,
+            max_part_bytes: u64::MAX,
             kept_bytes: 0,
+            has_ended_one: false,
             stopped: None,
         }
     }
@@ -84,6 +98,14 @@ impl Assembler {
     #[must_use]
     pub fn with_max_kept_bytes(mut self, max_kept_bytes: u64) -> Assembler {
         self.max_kept_bytes = max_kept_bytes;
+        self
+    }
+
+    /// Gives transactions of more than so many bytes of events, unfolded where they are compressed, in parts, each as soon
+    /// as it is full. Without it all come whole. Two-phase transactions always do.
+    #[must_use]
+    pub fn with_parts(mut self, max_part_bytes: u64) -> Assembler {
+        self.max_part_bytes = max_part_bytes;
         self
     }
 
@@ -101,41 +123,53 @@ impl Assembler {
     ///
     /// # Errors
     /// `Corrupt`: bytes that no server writes, a checksum that does not match, a lost frame. `Unsupported`: something
-    /// that is not handled, see the module. `Limit`: transactions above the bound.
-    pub fn push(&mut self, frame: Frame) -> Result<Option<Assembled>> {
+    /// that is not handled, see the module.
+    pub fn push(&mut self, frame: Frame) -> Result<()> {
+        self.guarded(|assembler| {
+            assembler.has_ended_one = false;
+            assembler.decoder.push(frame)
+        })
+    }
+
+    /// What the frames so far add up to; `None`: the next frame is needed.
+    ///
+    /// # Errors
+    /// Those of [`push`](Self::push), and `Limit`: transactions above the bound.
+    #[expect(clippy::should_implement_trait, reason = "it ends for want of a frame only")]
+    pub fn next(&mut self) -> Result<Option<Assembled>> {
+        self.guarded(|assembler| {
+            while let Some(decoded) = assembler.decoder.next()? {
+                if let Some(assembled) = assembler.take(decoded)? {
+                    return Ok(Some(assembled));
+                }
+            }
+            Ok(None)
+        })
+    }
+
+    /// Stays stopped after an error.
+    fn guarded<T>(&mut self, step: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if let Some(stopped) = &self.stopped {
             return Err(stopped.again());
         }
-        let result = self.frame(frame);
+        let result = step(self);
         if let Err(error) = &result {
             self.stopped = Some(Stopped::by(error));
         }
         result
     }
 
-    fn frame(&mut self, frame: Frame) -> Result<Option<Assembled>> {
-        self.decoder.push(frame)?;
-        let mut assembled = None;
-        while let Some(decoded) = self.decoder.next()? {
-            if let Some(next) = self.part(decoded)? {
-                // A frame ends one transaction at most; only the last of several points counts.
-                if let Some(Assembled::Transaction(first)) = assembled {
-                    return Err(at(corrupt("an event ends more than one transaction"), &first.end));
-                }
-                assembled = Some(next);
-            }
-        }
-        Ok(assembled)
-    }
-
-    fn part(&mut self, decoded: Decoded) -> Result<Option<Assembled>> {
+    fn take(&mut self, decoded: Decoded) -> Result<Option<Assembled>> {
         match decoded {
             Decoded::Begin(begin) => {
-                self.open = Some(Open { begin, changes: Vec::new(), kept_bytes: 0, bytes: 0 });
+                self.open =
+                    Some(Open { begin, changes: Vec::new(), kept_bytes: 0, bytes: 0, parts: 0, gone_changes: 0 });
             }
             Decoded::Rows(change) => {
-                let (start, bytes) = (change.start.clone(), change.byte_count());
-                self.keep(Change::Rows(change), bytes).map_err(|error| at(error, &start))?;
+                let start = change.start.clone();
+                let end = Coordinates { offset: change.end, ..change.start.clone() };
+                self.keep(Change::Rows(change)).map_err(|error| at(error, &start))?;
+                return Ok(self.full_part(end));
             }
             Decoded::Statement(statement) => {
                 let start = statement.start.clone();
@@ -147,8 +181,7 @@ impl Assembler {
                         "it may have been carried out in part: compare the two servers and start behind it",
                     ));
                 }
-                let bytes = u64::try_from(statement.sql.len()).unwrap_or(u64::MAX);
-                self.keep(Change::Statement(statement), bytes).map_err(|error| at(error, &start))?;
+                self.keep(Change::Statement(statement)).map_err(|error| at(error, &start))?;
             }
             Decoded::SessionValue { start, .. } => {
                 let error = unsupported("a change was logged as a statement, not as rows");
@@ -156,7 +189,9 @@ impl Assembler {
                     at(error, &start).with_advice("set binlog_format=ROW on the source, for running sessions too")
                 );
             }
-            Decoded::RolledBack { kept, .. } => self.roll_back(kept),
+            Decoded::RolledBack { kept, statement } => {
+                self.roll_back(kept).map_err(|error| at(error, &statement.start))?;
+            }
             Decoded::End(end) => return self.end(end),
             Decoded::Advanced(coordinates) => return Ok(Some(Assembled::Advanced(coordinates))),
             Decoded::Heartbeat(coordinates) => return Ok(Some(Assembled::Heartbeat(coordinates))),
@@ -165,7 +200,8 @@ impl Assembler {
         Ok(None)
     }
 
-    fn keep(&mut self, change: Change, bytes: u64) -> Result<()> {
+    fn keep(&mut self, change: Change) -> Result<()> {
+        let bytes = change.byte_count();
         self.kept_bytes = self.kept_bytes.saturating_add(bytes);
         if self.kept_bytes > self.max_kept_bytes {
             let (found, bound) = (self.kept_bytes, self.max_kept_bytes);
@@ -178,19 +214,43 @@ impl Assembler {
         Ok(())
     }
 
-    /// Bytes of what is undone stay charged until the transaction ends.
-    fn roll_back(&mut self, kept: u64) {
-        if let Some(open) = &mut self.open {
-            open.changes.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+    /// The changes that are kept, once they are enough for a part.
+    fn full_part(&mut self, end: Coordinates) -> Option<Assembled> {
+        let open = self.open.as_mut().filter(|open| open.kept_bytes >= self.max_part_bytes)?;
+        if self.decoder.is_two_phase() {
+            return None;
         }
+        let mut part = Transaction::new(open.begin.start.clone(), end);
+        part.gtid.clone_from(&open.begin.gtid);
+        part.parts = open.parts;
+        part.changes = std::mem::take(&mut open.changes);
+        open.parts = open.parts.saturating_add(1);
+        open.gone_changes = open.gone_changes.saturating_add(u64::try_from(part.changes.len()).unwrap_or(u64::MAX));
+        self.kept_bytes = self.kept_bytes.saturating_sub(std::mem::take(&mut open.kept_bytes));
+        Some(Assembled::Part(part))
+    }
+
+    /// Bytes of what is undone stay charged until the transaction ends.
+    fn roll_back(&mut self, kept: u64) -> Result<()> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        let kept = kept.checked_sub(open.gone_changes).ok_or_else(|| {
+            unsupported("a transaction too large for one piece is rolled back in part")
+                .with_advice("this is logged for non-transactional tables only: convert these to InnoDB")
+        })?;
+        open.changes.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+        Ok(())
     }
 
     fn end(&mut self, End { end, seconds, outcome }: End) -> Result<Option<Assembled>> {
         let Some(mut open) = self.open.take() else { return Err(Error::internal("an end outside of a transaction")) };
+        if std::mem::replace(&mut self.has_ended_one, true) {
+            // A stream could not start again between the two.
+            return Err(at(corrupt("an event ends more than one transaction"), &end));
+        }
         open.bytes = end.offset.saturating_sub(open.begin.start.offset);
         let transaction = match outcome {
             Outcome::Committed => self.finish(open, None, end, seconds),
-            Outcome::RolledBack if open.changes.is_empty() => self.finish(open, None, end, seconds),
+            Outcome::RolledBack if open.changes.is_empty() && open.parts == 0 => self.finish(open, None, end, seconds),
             Outcome::RolledBack => {
                 let error = unsupported("a transaction with changes ends in ROLLBACK");
                 return Err(
@@ -231,6 +291,7 @@ impl Assembler {
         let mut transaction = Transaction::new(open.begin.start.clone(), end);
         self.kept_bytes = self.kept_bytes.saturating_sub(open.kept_bytes);
         transaction.bytes = open.bytes;
+        transaction.parts = open.parts;
         transaction.changes = match open.begin.alter {
             // The group that ends the ALTER has the statement again, if it is to be made.
             Some(AlterPhase::Start | AlterPhase::Rollback) => Vec::new(),

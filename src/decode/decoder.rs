@@ -99,6 +99,11 @@ impl Decoder {
         self.group.as_ref().map(|group| &group.start)
     }
 
+    /// Whether the open transaction is one of two phases: it ends with its preparation.
+    pub(super) fn is_two_phase(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.is_two_phase)
+    }
+
     /// Takes the next frame, in log order, once [`Decoder::next`] gave all of the one before.
     ///
     /// # Errors
@@ -354,7 +359,9 @@ impl Decoder {
                 let head = MariaDbGtidEvent::read(cursor, event.header().server)?;
                 let phase = if head.is_standalone { Phase::Standalone } else { Phase::Begun };
                 let gtid = Some(head.gtid);
-                self.group = Some(Group::new(event, gtid.clone(), phase));
+                let mut group = Group::new(event, gtid.clone(), phase);
+                group.is_two_phase = head.is_two_phase;
+                self.group = Some(group);
                 let (group_commit_id, alter) = (head.group_commit_id, head.alter);
                 Ok(Some(Decoded::Begin(Begin { gtid, group_commit_id, alter, ..begin(event, Clock::default()) })))
             }

@@ -29,6 +29,8 @@ pub(super) struct Group {
     pub(super) start: Coordinates,
     pub(super) gtid: Option<Gtid>,
     pub(super) phase: Phase,
+    /// It is prepared now, and committed or rolled back by another.
+    pub(super) is_two_phase: bool,
     /// How many changes it has, those of no effect left out.
     changes: u64,
     /// Names, and how many changes there were.
@@ -53,7 +55,7 @@ pub(super) enum Step {
 
 impl Group {
     pub(super) fn new(event: &Event, gtid: Option<Gtid>, phase: Phase) -> Group {
-        Group { start: event.start(), gtid, phase, changes: 0, savepoints: Vec::new() }
+        Group { start: event.start(), gtid, phase, is_two_phase: false, changes: 0, savepoints: Vec::new() }
     }
 
     pub(super) fn is_begun(&self) -> bool {
@@ -68,6 +70,8 @@ impl Group {
     /// A statement's part in the transaction.
     pub(super) fn step(&mut self, verb: Verb) -> Result<Step> {
         let is_begun = self.is_begun();
+        // MariaDB's GTID event has told it.
+        self.is_two_phase |= verb == Verb::XaStart;
         Ok(match verb {
             Verb::Begin | Verb::XaStart if self.phase == Phase::Announced => {
                 self.phase = Phase::Begun;

@@ -123,8 +123,10 @@ pub struct Transaction {
     pub sequence_number: i64,
     /// What it did, in order. Empty where everything was rolled back or filtered.
     pub changes: Vec<Change>,
-    /// Bytes of all its events in the log.
+    /// Bytes of all its events in the log; 0 as long as its end was not seen.
     pub bytes: u64,
+    /// How many parts of it came before this one; see [`Assembled::Part`](super::Assembled::Part).
+    pub parts: u64,
 }
 
 impl Transaction {
@@ -140,7 +142,13 @@ impl Transaction {
             sequence_number: 0,
             changes: Vec::new(),
             bytes: 0,
+            parts: 0,
         }
+    }
+
+    /// The bytes that its changes keep in memory.
+    pub fn kept_bytes(&self) -> u64 {
+        self.changes.iter().map(Change::byte_count).fold(0, u64::saturating_add)
     }
 
     /// All ids that count as executed with it.
@@ -157,4 +165,14 @@ pub enum Change {
     Rows(RowsChange),
     /// A statement that is logged as text.
     Statement(Statement),
+}
+
+impl Change {
+    /// The bytes that it keeps in memory: those of its event, unfolded where it is compressed in the log.
+    pub fn byte_count(&self) -> u64 {
+        match self {
+            Change::Rows(rows) => rows.byte_count(),
+            Change::Statement(statement) => u64::try_from(statement.sql.len()).unwrap_or(u64::MAX),
+        }
+    }
 }

@@ -20,6 +20,6 @@ mod stages;
 mod switchover;
 
 pub use overview::{Conflicts, DeploymentState, LagFigures, Overview, ReplicationState, VerificationState, overview};
-pub use progress::{Progress, State};
+pub use progress::{OpenTransaction, Progress, State};
 pub use replication::{Replication, ReplicationConfig};
 pub use switchover::{dry_run, switch_over};

@@ -4,7 +4,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::queue::Receiver;
 use crate::apply::{Dialect, Prepared};
-use crate::decode::Assembled;
+use crate::decode::{Assembled, Transaction};
 use crate::error::{Error, Result};
 use crate::model::Table;
 use crate::plan::{Ddl, Planner, Rules};
@@ -12,12 +12,14 @@ use crate::plan::{Ddl, Planner, Rules};
 /// A group is closed at so many row changes …
 const GROUP_ROWS: u64 = 16_000;
 /// … or so many bytes of events.
-const GROUP_BYTES: u64 = 8 << 20;
+pub(super) const GROUP_BYTES: u64 = 8 << 20;
 
 /// What the applier does next.
 pub(super) enum Step {
-    /// Rows, with their checkpoint.
+    /// Rows, and a commit with their checkpoint.
     Group(Prepared),
+    /// Rows of a transaction of which more follow: its rest is in a group.
+    Part(Prepared),
     /// A statement; the tables as they are after it go back to the planner, which waits for them.
     Statement(Box<Ddl>, oneshot::Sender<Option<Vec<Table>>>),
 }
@@ -48,8 +50,7 @@ impl Planning {
         let mut next = Some(item);
         while let Some(item) = next.take() {
             self.add(item?)?;
-            let is_full = self.planner.row_changes() >= GROUP_ROWS || self.planner.byte_count() >= GROUP_BYTES;
-            if !is_full && self.steps.capacity() == 0 {
+            if !self.is_full() && self.steps.capacity() == 0 {
                 next = assembled.try_recv();
             }
         }
@@ -64,6 +65,7 @@ impl Planning {
                 }
                 self.planner.add(transaction)
             }
+            Assembled::Part(part) => self.send_part(&part),
             Assembled::Advanced(coordinates) => {
                 self.planner.advance(coordinates);
                 Ok(())
@@ -72,6 +74,28 @@ impl Planning {
             #[expect(unreachable_patterns, reason = "the enum may grow")]
             _ => Err(Error::internal("an unknown item of the decoder")),
         }
+    }
+
+    /// Green's transaction stays open over the parts of blue's; what came before commits by itself.
+    fn send_part(&mut self, part: &Transaction) -> Result<()> {
+        self.send_group()?;
+        if let Some(ddl) = self.rules.statement(part)? {
+            self.run_statement(ddl)?;
+        }
+        for (index, change) in part.changes.iter().enumerate() {
+            self.planner.add_change(change)?;
+            let is_last = index + 1 == part.changes.len();
+            if (is_last || self.is_full())
+                && let Some(group) = self.planner.take_part()
+            {
+                self.send(Step::Part(Prepared::new(group, self.dialect)?))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.planner.row_changes() >= GROUP_ROWS || self.planner.kept_bytes() >= GROUP_BYTES
     }
 
     /// A barrier: everything before the statement is on green when it runs, and green's tables are read again behind it.

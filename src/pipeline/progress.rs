@@ -49,6 +49,16 @@ impl State {
     }
 }
 
+/// How far a large transaction is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OpenTransaction {
+    /// Row changes on green so far.
+    pub row_changes: u64,
+    /// Bytes of their events, unfolded where they are compressed in the log.
+    pub bytes: u64,
+}
+
 /// A picture of the stream, renewed with every commit and every change of state.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -67,6 +77,8 @@ pub struct Progress {
     pub transactions: u64,
     /// Row changes committed since the start.
     pub row_changes: u64,
+    /// A transaction too large for one group, of which parts are on green and not committed yet.
+    pub open: Option<OpenTransaction>,
     /// Row operations that met a green which was not as blue had been.
     pub conflicts: u64,
     /// How often the stream had to be set up again.
@@ -83,6 +95,7 @@ impl Progress {
             groups: 0,
             transactions: 0,
             row_changes: 0,
+            open: None,
             conflicts: 0,
             reconnects: 0,
         }

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::progress::{Progress, State};
-use super::stages;
+use super::{planning, stages};
 use crate::apply::checkpoint::{self, Checkpoint, Owner, Stream};
 use crate::apply::{Applier, Defaults, Statements};
 use crate::checks::preflight;
@@ -215,6 +215,7 @@ async fn drive(
         }
         progress.send_modify(|progress| {
             progress.reconnects += 1;
+            progress.open = None;
             progress.state = State::Retrying { reason: error.to_string() };
         });
         tokio::select! {
@@ -264,7 +265,7 @@ async fn session(
     tracing::info!(%position, "replicating");
     stages::run(
         dump,
-        Assembler::new(options),
+        Assembler::new(options).with_parts(planning::GROUP_BYTES),
         Planner::new(tables, green.version.flavor, position),
         rules,
         stages::Green { applier: &mut applier, statements: &statements },

@@ -105,20 +105,34 @@ fn decode(
     runtime: &Handle,
 ) {
     for frame in std::iter::from_fn(|| batches.recv()).flat_map(each) {
-        let item = match frame.and_then(|frame| assembler.push(frame)) {
-            Ok(None) => continue,
-            Ok(Some(item)) => Ok(item),
-            Err(error) => Err(error),
-        };
-        let bytes = match &item {
-            Ok(Assembled::Transaction(transaction)) => transaction.bytes,
-            _ => 1,
-        };
-        let is_end = item.is_err();
-        if assembled.send_blocking(runtime, item, bytes) == Err(Closed) || is_end {
-            return;
+        let mut pushed = frame.and_then(|frame| assembler.push(frame));
+        loop {
+            let item = match pushed.and_then(|()| assembler.next()) {
+                Ok(None) => break,
+                Ok(Some(item)) => Ok(item),
+                Err(error) => Err(error),
+            };
+            let (bytes, is_end) = (item.as_ref().map_or(0, kept_bytes), item.is_err());
+            if assembled.send_blocking(runtime, item, bytes) == Err(Closed) || is_end {
+                return;
+            }
+            pushed = Ok(());
         }
     }
+}
+
+fn kept_bytes(item: &Assembled) -> u64 {
+    match item {
+        Assembled::Transaction(transaction) | Assembled::Part(transaction) => transaction.kept_bytes(),
+        _ => 0,
+    }
+}
+
+/// What the applying stage wakes up for.
+enum Turn {
+    Step(Option<Result<Step>>),
+    Stop,
+    Idle,
 }
 
 async fn apply(
@@ -132,17 +146,30 @@ async fn apply(
         let turn = tokio::select! {
             biased;
             // An error means that whoever could ask to stop is gone, which asks for the same.
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
-            step = steps.recv() => Some(step),
-            () = tokio::time::sleep(OWNER_CHECK) => None,
+            _ = stop.wait_for(|stop| *stop) => Turn::Stop,
+            step = steps.recv() => Turn::Step(step),
+            () = tokio::time::sleep(OWNER_CHECK) => Turn::Idle,
         };
-        let Some(step) = turn else {
-            applier.check_owner().await?;
-            continue;
+        let step = match turn {
+            Turn::Step(step) => step,
+            Turn::Stop => return applier.close().await,
+            Turn::Idle => {
+                applier.check_owner().await?;
+                continue;
+            }
         };
         let step = step.ok_or_else(|| Error::internal("the planning stage ended without a reason"))??;
         let prepared = match step {
             Step::Group(prepared) => prepared,
+            Step::Part(prepared) => {
+                applier.apply_part(&prepared).await?;
+                progress.send_modify(|progress| {
+                    let open = progress.open.get_or_insert_default();
+                    open.row_changes += prepared.group.row_changes;
+                    open.bytes += prepared.group.kept_bytes();
+                });
+                continue;
+            }
             Step::Statement(ddl, reply) => {
                 let tables = statements.run(applier.session(), &ddl).await?;
                 // The planner is gone only where the stream ends.
@@ -155,8 +182,9 @@ async fn apply(
         progress.send_modify(|progress| {
             progress.state = State::Replicating;
             progress.groups += 1;
+            progress.open = None;
             progress.transactions += group.transactions;
-            progress.row_changes += group.row_changes;
+            progress.row_changes += applied.row_changes;
             progress.conflicts += applied.conflicts;
             progress.received = Some(received(&group.position));
             progress.checkpoint = Some(applied.checkpoint);

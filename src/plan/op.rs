@@ -5,7 +5,7 @@ use crate::decode::{Image, RowBuffer, RowsChange};
 use crate::error::{Error, Result};
 use crate::model::{ChangeKind, Position};
 
-/// A run of whole blue transactions, to be applied as one green transaction.
+/// A run of whole blue transactions, to be applied as one green transaction; or a part of a single one.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Group {
@@ -78,6 +78,11 @@ impl RowOp {
 }
 
 impl Group {
+    /// Bytes of the events that it keeps, unfolded where they are compressed in the log.
+    pub fn kept_bytes(&self) -> u64 {
+        self.events.iter().map(RowsChange::byte_count).sum()
+    }
+
     /// A row as it was. `buffer` is reused from one row to the next.
     ///
     /// # Errors

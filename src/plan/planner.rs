@@ -25,6 +25,7 @@ pub struct Planner {
     transactions: u64,
     row_changes: u64,
     bytes: u64,
+    kept_bytes: u64,
     committed_at_micros: u64,
     has_moved: bool,
 }
@@ -54,6 +55,7 @@ impl Planner {
             transactions: 0,
             row_changes: 0,
             bytes: 0,
+            kept_bytes: 0,
             committed_at_micros: 0,
             has_moved: false,
         };
@@ -79,11 +81,12 @@ impl Planner {
     /// # Errors
     /// `Unsupported` and `Setting` (invariant 2); the group is then as it was before.
     pub fn add(&mut self, transaction: Transaction) -> Result<()> {
-        let (events, row_changes) = (self.events.len(), self.row_changes);
+        let (events, row_changes, kept_bytes) = (self.events.len(), self.row_changes, self.kept_bytes);
         self.undo.clear();
         if let Err(error) = self.plan(&transaction.changes) {
             self.events.truncate(events);
             self.row_changes = row_changes;
+            self.kept_bytes = kept_bytes;
             for (unit, count) in self.undo.drain(..).rev() {
                 self.units[unit].truncate(count);
             }
@@ -102,6 +105,21 @@ impl Planner {
         Ok(())
     }
 
+    /// Adds a change of a transaction that is too large for one group; its end is to be added as a transaction.
+    ///
+    /// # Errors
+    /// Those of [`add`](Self::add). There is no going on then.
+    pub fn add_change(&mut self, change: &Change) -> Result<()> {
+        self.undo.clear();
+        self.plan(std::slice::from_ref(change))
+    }
+
+    /// The changes so far that [`add_change`](Self::add_change) took: a group that moves no position and counts no
+    /// transaction.
+    pub fn take_part(&mut self) -> Option<Group> {
+        (self.row_changes > 0).then(|| self.group())
+    }
+
     /// Passes a point between transactions.
     pub fn advance(&mut self, coordinates: Coordinates) {
         self.has_moved |= self.position.coordinates != coordinates;
@@ -113,8 +131,13 @@ impl Planner {
         if !std::mem::take(&mut self.has_moved) {
             return None;
         }
+        Some(self.group())
+    }
+
+    fn group(&mut self) -> Group {
         let ops = self.changed.drain(..).flat_map(|unit| self.units[unit].take()).collect();
-        Some(Group {
+        self.kept_bytes = 0;
+        Group {
             ops,
             position: self.position.clone(),
             committed_at_micros: std::mem::take(&mut self.committed_at_micros),
@@ -122,7 +145,7 @@ impl Planner {
             row_changes: std::mem::take(&mut self.row_changes),
             bytes: std::mem::take(&mut self.bytes),
             events: std::mem::take(&mut self.events),
-        })
+        }
     }
 
     /// How many rows blue changed in the group.
@@ -130,9 +153,9 @@ impl Planner {
         self.row_changes
     }
 
-    /// Bytes of the group's events.
-    pub fn byte_count(&self) -> u64 {
-        self.bytes
+    /// Bytes of the group's events, unfolded where they are compressed in the log.
+    pub fn kept_bytes(&self) -> u64 {
+        self.kept_bytes
     }
 
     fn plan(&mut self, changes: &[Change]) -> Result<()> {
@@ -178,6 +201,7 @@ impl Planner {
             changes.add(table, &row, place, !change.flags.no_foreign_key_checks)?;
             self.row_changes += 1;
         }
+        self.kept_bytes += change.byte_count();
         self.events.push(change.clone());
         Ok(())
     }

@@ -97,6 +97,9 @@ pub(crate) fn judge(writes: &Result<Vec<ForeignWrite>>) -> Check {
     }
 }
 
+/// Transactions of more bytes than this are read in parts.
+const PART_BYTES: u64 = 8 << 20;
+
 /// One foreign transaction, without its rows.
 struct Foreign {
     end: Coordinates,
@@ -123,52 +126,93 @@ async fn read_until(
     head: &Position,
     sequences: &BTreeSet<TableName>,
 ) -> Result<Findings> {
-    let mut position = start.clone();
-    let (mut found, mut buffer) = (Vec::new(), RowBuffer::new());
-    // The place before, and how much was found by then, where the engine announced a statement that did not come yet.
-    let mut announced = None;
-    if position.covers(head) == Some(true) {
-        return Ok(Findings { found, settled: 0, end: position });
+    let mut reading = Reading {
+        sequences,
+        buffer: RowBuffer::new(),
+        position: start.clone(),
+        found: Vec::new(),
+        announced: None,
+        is_ours: false,
+        writes: Vec::new(),
+    };
+    if start.covers(head) == Some(true) {
+        return Ok(reading.findings());
     }
     let server_id = crate::entropy::replica_id();
     let mut dump = Dump::open(url, green, &DumpRequest::new(start.clone(), server_id)).await?;
     let mut options = DecoderOptions::new(green.version.flavor, start.coordinates.clone());
     options.initial_checksum = green.binlog.has_checksums();
-    let mut assembler = Assembler::new(options);
-    while position.covers(head) != Some(true) {
-        match assembler.push(dump.next().await?)? {
-            Some(Assembled::Transaction(transaction)) => {
-                match announcement(&transaction) {
-                    Some(true) => announced = Some((position.clone(), found.len())),
-                    Some(false) => announced = None,
-                    None => {}
-                }
-                let is_statement = matches!(transaction.changes.as_slice(), [Change::Statement(_), ..]);
-                let is_ours = is_statement && announced.take().is_some();
-                position.coordinates = transaction.end.clone();
-                if let Some(executed) = &mut position.gtid {
-                    for gtid in transaction.gtids() {
-                        executed.insert(gtid);
-                    }
-                }
-                let writes = if is_ours { Vec::new() } else { foreign(&transaction, sequences, &mut buffer)? };
-                if !writes.is_empty() {
-                    found.push(Foreign {
-                        end: transaction.end,
-                        gtid: transaction.gtid.as_ref().map(ToString::to_string),
-                        committed_at_micros: transaction.committed_at_micros,
-                        writes,
-                    });
-                }
+    let mut assembler = Assembler::new(options).with_parts(PART_BYTES);
+    while reading.position.covers(head) != Some(true) {
+        assembler.push(dump.next().await?)?;
+        while let Some(assembled) = assembler.next()? {
+            match assembled {
+                Assembled::Part(part) => reading.add(&part)?,
+                Assembled::Transaction(rest) => reading.end(rest)?,
+                Assembled::Advanced(coordinates) => reading.position.coordinates = coordinates,
+                // The source has nothing more to send: all of its log before the heartbeat was read.
+                Assembled::Heartbeat(coordinates) if coordinates >= head.coordinates => return Ok(reading.findings()),
+                _ => {}
             }
-            Some(Assembled::Advanced(coordinates)) => position.coordinates = coordinates,
-            // The source has nothing more to send: all of its log before the heartbeat was read.
-            Some(Assembled::Heartbeat(coordinates)) if coordinates >= head.coordinates => break,
-            _ => {}
         }
     }
-    let (end, settled) = announced.unwrap_or((position, found.len()));
-    Ok(Findings { found, settled, end })
+    Ok(reading.findings())
+}
+
+/// What was read so far.
+struct Reading<'a> {
+    sequences: &'a BTreeSet<TableName>,
+    buffer: RowBuffer,
+    position: Position,
+    found: Vec<Foreign>,
+    /// The place before, and how much was found by then, where the engine announced a statement that did not come yet.
+    announced: Option<(Position, usize)>,
+    /// Of the transaction of which parts were read.
+    is_ours: bool,
+    writes: Vec<ForeignWrite>,
+}
+
+impl Reading<'_> {
+    fn findings(self) -> Findings {
+        let (end, settled) = self.announced.unwrap_or((self.position, self.found.len()));
+        Findings { found: self.found, settled, end }
+    }
+
+    /// Takes a transaction's next changes.
+    fn add(&mut self, part: &Transaction) -> Result<()> {
+        match announcement(part) {
+            Some(true) => self.announced = Some((self.position.clone(), self.found.len())),
+            Some(false) => self.announced = None,
+            None => {}
+        }
+        let is_statement = part.parts == 0 && matches!(part.changes.as_slice(), [Change::Statement(_), ..]);
+        self.is_ours |= (is_statement && self.announced.take().is_some()) || writes_to_bluegreen(part);
+        if !self.is_ours {
+            let more = foreign(part, self.sequences, &mut self.buffer)?;
+            self.writes = sum(self.writes.drain(..).chain(more));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, rest: Transaction) -> Result<()> {
+        self.add(&rest)?;
+        self.position.coordinates = rest.end.clone();
+        if let Some(executed) = &mut self.position.gtid {
+            for gtid in rest.gtids() {
+                executed.insert(gtid);
+            }
+        }
+        let writes = std::mem::take(&mut self.writes);
+        if !std::mem::take(&mut self.is_ours) && !writes.is_empty() {
+            self.found.push(Foreign {
+                end: rest.end,
+                gtid: rest.gtid.as_ref().map(ToString::to_string),
+                committed_at_micros: rest.committed_at_micros,
+                writes,
+            });
+        }
+        Ok(())
+    }
 }
 
 /// Whether the transaction announces a statement of the engine, or ends one; see `apply::ddl`.
@@ -183,19 +227,20 @@ fn announcement(transaction: &Transaction) -> Option<bool> {
     })
 }
 
-/// What a transaction wrote, if it is not the engine's own.
+/// Whether the engine's own tables are written to: with its checkpoint, each of its transactions does so first.
+fn writes_to_bluegreen(transaction: &Transaction) -> bool {
+    transaction.changes.iter().any(|change| match change {
+        Change::Rows(rows) => rows.table.name.schema.eq_ignore_ascii_case("bluegreen"),
+        _ => false,
+    })
+}
+
+/// What somebody else's transaction wrote.
 fn foreign(
     transaction: &Transaction,
     sequences: &BTreeSet<TableName>,
     buffer: &mut RowBuffer,
 ) -> Result<Vec<ForeignWrite>> {
-    let is_ours = transaction.changes.iter().any(|change| match change {
-        Change::Rows(rows) => rows.table.name.schema.eq_ignore_ascii_case("bluegreen"),
-        _ => false,
-    });
-    if is_ours {
-        return Ok(Vec::new());
-    }
     let mut writes = Vec::new();
     for change in &transaction.changes {
         writes.push(match change {
@@ -212,7 +257,7 @@ fn foreign(
             _ => ForeignWrite { table: None, kind: "statement".into(), row_count: 1 },
         });
     }
-    Ok(sum(writes.into_iter()))
+    Ok(writes)
 }
 
 fn kind_name(kind: ChangeKind) -> &'static str {

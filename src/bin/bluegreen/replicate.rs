@@ -150,6 +150,10 @@ fn line(now: &Progress, lag: Option<&Lag>, transactions: f64, rows: f64) -> Stri
         None => "lag not known".to_owned(),
     };
     let mut text = format!("{}, {transactions:.0} transactions/s, {rows:.0} rows/s, {behind}", now.state.name());
+    if let Some(open) = &now.open {
+        let (rows, bytes) = (count(open.row_changes), output::bytes(open.bytes));
+        text.push_str(&format!(", {rows} rows ({bytes}) of a large transaction written"));
+    }
     if let Some(reason) = now.state.reason() {
         text.push_str(&format!(": {reason}"));
     }
@@ -174,6 +178,7 @@ fn as_json(now: &Progress, lag: Option<&Lag>, state: &str) -> serde_json::Value 
         "checkpoint": now.checkpoint.as_ref().map(|checkpoint| Point::from(&checkpoint.position)),
         "transactions": now.transactions,
         "row_changes": now.row_changes,
+        "open_transaction": now.open.map(|open| json!({ "row_changes": open.row_changes, "bytes": open.bytes })),
         "conflicts": now.conflicts,
         "reconnects": now.reconnects,
         "lag": lag,

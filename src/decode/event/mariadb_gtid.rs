@@ -23,6 +23,8 @@ pub(in crate::decode) struct MariaDbGtidEvent {
     /// Transactions of one number were committed together.
     pub(in crate::decode) group_commit_id: Option<u64>,
     pub(in crate::decode) alter: Option<AlterPhase>,
+    /// The group ends with a PREPARE.
+    pub(in crate::decode) is_two_phase: bool,
 }
 
 /// What a group is of an `ALTER TABLE` that is logged in two phases (`binlog_alter_two_phase=ON`, MariaDB 10.8 and
@@ -64,6 +66,7 @@ impl MariaDbGtidEvent {
             _ => None,
         };
         let gtid = Gtid::MariaDb(MariaDbGtid { domain, server, sequence });
-        Ok(MariaDbGtidEvent { gtid, is_standalone: flags & STANDALONE != 0, group_commit_id, alter })
+        let is_two_phase = flags & PREPARED_XA != 0;
+        Ok(MariaDbGtidEvent { gtid, is_standalone: flags & STANDALONE != 0, group_commit_id, alter, is_two_phase })
     }
 }

@@ -116,7 +116,7 @@ impl Rules {
     /// `Unsupported` for what cannot be run, `Setting` for DML in statement format; with the place and the ways on.
     pub fn statement(&self, transaction: &Transaction) -> Result<Option<Ddl>> {
         let mut found = None;
-        let mut has_rows = false;
+        let mut has_rows = transaction.parts > 0;
         for change in &transaction.changes {
             let Change::Statement(statement) = change else {
                 has_rows = true;
