@@ -123,7 +123,6 @@ async fn main() {
 }
 
 async fn measure(kind: Kind, arguments: &Arguments) {
-    let began = std::time::Instant::now();
     let mut cases: Vec<(&str, &'static Workload, Duration)> = Vec::new();
     for workload in &workload::ALL {
         if arguments.wants(kind, workload.name) {
@@ -133,20 +132,21 @@ async fn measure(kind: Kind, arguments: &Arguments) {
     if arguments.wants(kind, "delay") {
         cases.push(("delay", workload::sysbench(), DELAY_ROUND_TRIP));
     }
+    let of_latency = arguments.wants(kind, "latency").then(workload::sysbench);
     let tables: Vec<_> =
-        cases.iter().map(|(_, workload, _)| workload.tables).chain([workload::sysbench().tables]).collect();
+        cases.iter().map(|(_, workload, _)| *workload).chain(of_latency).map(|workload| workload.tables).collect();
     let trio = Box::pin(Trio::start(kind, &tables, arguments.size)).await;
-    eprintln!("started {:?}", began.elapsed());
     if !cases.is_empty() {
         report::heading(kind);
     }
+    let mut backlog = 0;
     for (name, workload, round_trip) in cases {
         let mut rounds = Vec::new();
-        for round in 0..arguments.rounds {
-            rounds.push(Box::pin(compare(&trio, workload, round, round_trip, arguments.size)).await);
+        for _ in 0..arguments.rounds {
+            rounds.push(Box::pin(compare(&trio, workload, backlog, round_trip, arguments.size)).await);
+            backlog += 1;
         }
         report::line(name, rounds);
-        eprintln!(" {:?}", began.elapsed());
     }
     if arguments.wants(kind, "latency") {
         let [native, ours] = Box::pin(latency::compare(&trio, arguments.size)).await;
@@ -155,8 +155,8 @@ async fn measure(kind: Kind, arguments: &Arguments) {
 }
 
 /// One backlog, applied by either.
-async fn compare(trio: &Trio, workload: &'static Workload, round: usize, round_trip: Duration, size: Size) -> Measured {
-    workload.write(&trio.blue, round as u64, size).await;
+async fn compare(trio: &Trio, workload: &'static Workload, backlog: u32, round_trip: Duration, size: Size) -> Measured {
+    workload.write(&trio.blue, backlog, size).await;
     let one_way = round_trip / 2;
     let target = trio.blue_head().await;
 

@@ -25,7 +25,7 @@ enum Transactions {
     /// One update of one row.
     Single(Rows),
     /// A single large one.
-    Bulk(fn(&Tables, u32, u64) -> String),
+    Bulk(fn(&Tables, u32, u32) -> String),
 }
 
 /// Which rows are changed.
@@ -64,32 +64,32 @@ pub(crate) fn sysbench() -> &'static Workload {
 }
 
 /// Twice as many rows as the table began with, in statements of 1,000.
-fn load(tables: &Tables, rows: u32, round: u64) -> String {
-    let first = 1 + rows + 2 * rows * round as u32;
+fn load(tables: &Tables, rows: u32, backlog: u32) -> String {
+    let first = 1 + rows + 2 * rows * backlog;
     let ids: Vec<u32> = (first..first + 2 * rows).collect();
-    let mut random = StdRng::seed_from_u64(round);
+    let mut random = StdRng::seed_from_u64(backlog.into());
     let inserts = ids.chunks(1_000).map(|ids| tables.insert(1, ids, &mut random));
     format!("BEGIN; {}; COMMIT", inserts.collect::<Vec<_>>().join("; "))
 }
 
 /// Half as many rows as the table began with.
-fn update(tables: &Tables, rows: u32, _: u64) -> String {
+fn update(tables: &Tables, rows: u32, _: u32) -> String {
     format!("UPDATE {} SET k = k + 1, c = REVERSE(c) ORDER BY id LIMIT {}", tables.name(1), rows / 2)
 }
 
-fn delete(tables: &Tables, rows: u32, _: u64) -> String {
+fn delete(tables: &Tables, rows: u32, _: u32) -> String {
     format!("DELETE FROM {} ORDER BY id LIMIT {}", tables.name(1), rows / 2)
 }
 
 impl Workload {
-    /// Writes a backlog; another `round`, another backlog.
-    pub(crate) async fn write(&'static self, blue: &Server, round: u64, size: Size) {
+    /// Writes a backlog; each of another number than those before.
+    pub(crate) async fn write(&'static self, blue: &Server, number: u32, size: Size) {
         let count = match self.transactions {
             Mixed(_, divisor) => size.transactions / divisor,
             Single(_) => size.transactions * 2,
             Bulk(statement) => {
                 let mut conn = connect(blue).await;
-                let script = statement(self.tables, self.tables.row_count(size), round);
+                let script = statement(self.tables, self.tables.row_count(size), number);
                 for statement in script.split("; ") {
                     conn.query_drop(statement).await.unwrap();
                 }
@@ -100,7 +100,7 @@ impl Workload {
         for client in 0..CLIENTS {
             let mut conn = connect(blue).await;
             clients.spawn(async move {
-                let mut random = StdRng::seed_from_u64(round << 32 | u64::from(1 + client));
+                let mut random = StdRng::seed_from_u64(u64::from(number) << 32 | u64::from(client));
                 for _ in 0..count / CLIENTS {
                     let script = self.transaction(&mut random, size);
                     // A deadlock undid all of it.
