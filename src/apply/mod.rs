@@ -38,7 +38,7 @@
 //!
 //! `LOCAL` passes over rows that a key excludes, and MySQL allows it only where an operator has set `local_infile`.
 //! `REPLACE` deletes rows that foreign keys refer to or that only share another unique value, and joins convert values
-//! through the types of a derived table; neither is worth its risk.
+//! through the types of a derived table; none of these is worth its risk.
 
 pub mod checkpoint;
 mod context;
