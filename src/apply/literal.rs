@@ -36,7 +36,15 @@ pub(super) fn write(sql: &mut String, value: ValueRef<'_>, column: &TargetColumn
         ValueRef::Date(value) => write!(sql, "'{}'", value.parts()?.date()),
         ValueRef::Time(value) => write!(sql, "'{}'", value.parts()?.time()),
         ValueRef::DateTime(value) | ValueRef::Timestamp(value) => write!(sql, "'{}'", value.parts()?.date_time()),
-        ValueRef::Json(document) => return json(sql, &document.to_tree()?),
+        ValueRef::Json(document) => {
+            let document = document.to_tree()?;
+            // The column makes a document of a text by itself.
+            if purpose == Purpose::Store && is_plain(&document) {
+                json_string(sql, &document);
+                return Ok(());
+            }
+            return json(sql, &document);
+        }
         // Says what to do about it.
         ValueRef::JsonDiff(_) => return value.to_value().map(|_| ()),
         #[expect(unreachable_patterns, reason = "the enum may grow")]
@@ -77,14 +85,13 @@ fn write_bytes(sql: &mut String, bytes: &[u8], column: &TargetColumn, purpose: P
         Some(length) if purpose == Purpose::Compare => length.saturating_sub(bytes.len()),
         _ => 0,
     };
-    let has_ascii = match column.kind {
-        ColumnKind::Text => charset.is_some_and(has_ascii),
-        kind => matches!(kind, ColumnKind::Binary | ColumnKind::FixedBinary),
-    };
-    if has_ascii && padding == 0 && is_plain_text(bytes) {
-        sql.push('\'');
-        sql.push_str(std::str::from_utf8(bytes).unwrap_or_default());
-        sql.push('\'');
+    if padding == 0
+        && let Some(text) = as_text(bytes, column)
+    {
+        if let (Purpose::Compare, Some(charset), false) = (purpose, charset, text.is_ascii()) {
+            sql.extend(["_", charset]);
+        }
+        write_quoted(sql, text);
         return Ok(());
     }
     match (column.kind, purpose, charset) {
@@ -101,23 +108,44 @@ fn write_bytes(sql: &mut String, bytes: &[u8], column: &TargetColumn, purpose: P
     Ok(())
 }
 
-/// Whether the bytes are printable ASCII that needs no escape under any `sql_mode`: half as long as in hexadecimal, and
-/// the same bytes in every character set that [`has_ascii`].
-fn is_plain_text(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'\'' | b'\\'))
+/// The bytes as text that a literal in the session's character set, utf8mb4, makes these bytes of in the column: half as
+/// long as in hexadecimal.
+fn as_text<'b>(bytes: &'b [u8], column: &TargetColumn) -> Option<&'b str> {
+    let has_bytes_of_ascii = match (column.kind, column.literal_charset.as_deref()) {
+        (ColumnKind::Text, Some("utf8" | "utf8mb3" | "utf8mb4")) => return std::str::from_utf8(bytes).ok(),
+        (ColumnKind::Text, charset) => matches!(charset, Some("ascii" | "latin1" | "latin2")),
+        (kind, _) => matches!(kind, ColumnKind::Binary | ColumnKind::FixedBinary),
+    };
+    if has_bytes_of_ascii && bytes.is_ascii() { std::str::from_utf8(bytes).ok() } else { None }
 }
 
-/// Whether the printable characters of ASCII have their own bytes in the character set.
-fn has_ascii(charset: &str) -> bool {
-    matches!(charset, "ascii" | "latin1" | "latin2" | "utf8" | "utf8mb3" | "utf8mb4")
+/// Writes a string between quotes, for a session whose `sql_mode` has no NO_BACKSLASH_ESCAPES.
+fn write_quoted(sql: &mut String, text: &str) {
+    sql.push('\'');
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| matches!(byte, b'\'' | b'\\' | 0)) {
+        let (plain, special) = rest.split_at(at);
+        sql.push_str(plain);
+        sql.push_str(match special.as_bytes().first() {
+            Some(b'\'') => "\\'",
+            Some(0) => "\\0",
+            _ => "\\\\",
+        });
+        rest = &special[1..];
+    }
+    sql.push_str(rest);
+    sql.push('\'');
 }
 
 fn write_hex(sql: &mut String, bytes: &[u8]) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    sql.reserve(bytes.len() * 2);
-    for byte in bytes {
-        sql.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        sql.push(char::from(DIGITS[usize::from(byte & 15)]));
+    // By pieces: a string takes many characters at once as fast as one.
+    let mut digits = [0; 256];
+    for piece in bytes.chunks(digits.len() / 2) {
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(piece) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        sql.push_str(std::str::from_utf8(&digits[..piece.len() * 2]).unwrap_or_default());
     }
 }
 
@@ -135,12 +163,9 @@ fn is_plain(document: &Json) -> bool {
 /// keeps its type.
 fn json(sql: &mut String, document: &Json) -> Result<()> {
     if is_plain(document) {
-        let mut text = String::new();
-        json_text(&mut text, document);
-        sql.push_str("CAST(");
-        sql.push_str("_utf8mb4 x'");
-        write_hex(sql, text.as_bytes());
-        sql.push_str("' AS JSON)");
+        sql.push_str("CAST(_utf8mb4");
+        json_string(sql, document);
+        sql.push_str(" AS JSON)");
         return Ok(());
     }
     let _ = match document {
@@ -163,9 +188,9 @@ fn json(sql: &mut String, document: &Json) -> Result<()> {
         Json::Object(members) => {
             sql.push_str("JSON_OBJECT(");
             for (index, (name, member)) in members.iter().enumerate() {
-                sql.push_str(if index == 0 { "_utf8mb4 x'" } else { ",_utf8mb4 x'" });
-                write_hex(sql, name.as_bytes());
-                sql.push_str("',");
+                sql.push_str(if index == 0 { "_utf8mb4" } else { ",_utf8mb4" });
+                write_quoted(sql, name);
+                sql.push(',');
                 json(sql, member)?;
             }
             write!(sql, ")")
@@ -179,6 +204,13 @@ fn json(sql: &mut String, document: &Json) -> Result<()> {
         }
     };
     Ok(())
+}
+
+/// A document as a string.
+fn json_string(sql: &mut String, document: &Json) {
+    let mut text = String::new();
+    json_text(&mut text, document);
+    write_quoted(sql, &text);
 }
 
 fn json_text(text: &mut String, document: &Json) {
@@ -251,20 +283,25 @@ mod tests {
         assert_eq!(compare(ValueRef::Float(0.1), ColumnKind::Float), "1.0000000149011612e-1");
         assert_eq!(compare(ValueRef::Double(-0.0), ColumnKind::Double), "-0e0");
         assert_eq!(compare(ValueRef::Bytes(b"\xe9'"), ColumnKind::Text), "_utf8mb4 x'e927'");
-        assert_eq!(compare(ValueRef::Bytes(b"\0"), ColumnKind::Binary), "_binary x'00'");
+        assert_eq!(compare(ValueRef::Bytes("é'".as_bytes()), ColumnKind::Text), "_utf8mb4'é\\''");
+        assert_eq!(compare(ValueRef::Bytes(b"\0\xff"), ColumnKind::Binary), "_binary x'00ff'");
     }
 
     #[test]
-    fn plain_text_needs_no_hexadecimal_where_it_has_the_same_bytes() {
+    fn text_needs_no_hexadecimal_where_it_has_the_same_bytes() {
         let store =
             |value: &[u8], kind, charset| literal(ValueRef::Bytes(value), &column(kind, charset), Purpose::Store);
         assert_eq!(store(b"a b", ColumnKind::Text, Some("latin1")), "'a b'");
         assert_eq!(store(b"a b", ColumnKind::Binary, None), "'a b'");
         assert_eq!(store(b"", ColumnKind::Text, Some("utf8mb4")), "''");
-        for escaped in [&b"a'"[..], b"a\\", b"a\n", b"a\0", b"a\x7f", b"\xc3\xa9"] {
-            assert!(store(escaped, ColumnKind::Text, Some("utf8mb4")).starts_with("x'"));
-        }
+        assert_eq!(store("é'\\\n\0ß".as_bytes(), ColumnKind::Text, Some("utf8mb4")), "'é\\'\\\\\n\\0ß'");
+        assert_eq!(store("é".as_bytes(), ColumnKind::Text, Some("latin1")), "x'c3a9'");
+        assert_eq!(store("é".as_bytes(), ColumnKind::Binary, None), "_binary x'c3a9'");
+        assert_eq!(store(b"\xe9", ColumnKind::Text, Some("utf8mb4")), "x'e9'");
         assert_eq!(store(b"ab", ColumnKind::Text, Some("utf16")), "x'6162'");
+        let long: Vec<u8> = (0..300_u32).map(|number| number as u8 | 0x80).collect();
+        let digits: String = long.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(store(&long, ColumnKind::Binary, None), format!("_binary x'{digits}'"));
     }
 
     #[test]
@@ -290,7 +327,7 @@ mod tests {
         json(&mut sql, &typed).unwrap();
         assert_eq!(
             sql,
-            "JSON_OBJECT(_utf8mb4 x'61',JSON_ARRAY(CAST(-1.10 AS DECIMAL(3,2)),CAST(_utf8mb4 x'6e756c6c' AS JSON)))"
+            "JSON_OBJECT(_utf8mb4'a',JSON_ARRAY(CAST(-1.10 AS DECIMAL(3,2)),CAST(_utf8mb4'null' AS JSON)))"
         );
         let mut text = String::new();
         json_text(&mut text, &Json::Array(vec![Json::Number(JsonNumber::Double(1.0)), Json::String("\"\n".into())]));

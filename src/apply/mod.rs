@@ -30,8 +30,17 @@
 //! | `DELETE … IN`, then `INSERT` | 40 µs | 21 µs |
 //! | `UPDATE` of one row, a round trip each | 126 µs | 95 µs |
 //!
+//! And for an inserted row, of 200,000 in one transaction (two rounds, both alike):
+//!
+//! | form | MySQL 9.7 | MariaDB 10.11 |
+//! |---|---|---|
+//! | `INSERT` of 1,200 rows | 23 µs | 12 µs |
+//! | `INSERT` of 120 rows | 22 µs | 12 µs |
+//! | `LOAD DATA LOCAL INFILE` | 17 µs | 10 µs |
+//!
+//! `LOCAL` passes over rows that a key excludes, and MySQL allows it only where an operator has set `local_infile`.
 //! `REPLACE` deletes rows that foreign keys refer to or that only share another unique value, and joins convert values
-//! through the types of a derived table; neither is worth its risk.
+//! through the types of a derived table; none of these is worth its risk.
 
 pub mod checkpoint;
 mod context;

@@ -107,6 +107,11 @@ fn fold(text: &[u8], column: &TargetColumn, folded: &mut Vec<u8>) -> bool {
     if !matches!(column.charset.as_deref(), Some("ascii" | "latin1" | "utf8" | "utf8mb3" | "utf8mb4")) {
         return false;
     }
+    if column.has_binary_collation {
+        let end = text.iter().rposition(|&byte| byte != b' ').map_or(0, |last| last + 1);
+        folded.extend(&text[..end]);
+        return true;
+    }
     for byte in text {
         match byte.to_ascii_lowercase() {
             0x80.. => return false,
@@ -127,8 +132,12 @@ mod tests {
     use crate::plan::merge::tests::text_column;
 
     fn hash(text: &str, charset: &str) -> Option<u64> {
+        hash_in(text, &text_column(charset))
+    }
+
+    fn hash_in(text: &str, column: &TargetColumn) -> Option<u64> {
         let mut hash = FoldedHash::new(0);
-        hash.add(ValueRef::Bytes(text.as_bytes()), &text_column(charset)).unwrap();
+        hash.add(ValueRef::Bytes(text.as_bytes()), column).unwrap();
         hash.finish()
     }
 
@@ -142,6 +151,18 @@ mod tests {
             assert_eq!(hash(unknown, "utf8mb4"), None);
         }
         assert_eq!(hash("abc", "swe7"), None);
+    }
+
+    #[test]
+    fn a_binary_collation_takes_only_blanks_as_equal() {
+        let column = TargetColumn { has_binary_collation: true, ..text_column("utf8mb4") };
+        assert_eq!(hash_in("é", &column), hash_in("é  ", &column));
+        assert!(hash_in("é", &column).is_some());
+        for other in ["É", "e", "é\t", " é"] {
+            assert_ne!(hash_in("é", &column), hash_in(other, &column), "{other}");
+        }
+        let wide = TargetColumn { has_binary_collation: true, ..text_column("utf16") };
+        assert_eq!(hash_in("a", &wide), None);
     }
 
     #[test]

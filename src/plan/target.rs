@@ -42,6 +42,8 @@ pub struct TargetColumn {
     pub is_generated: bool,
     /// The character set of text.
     pub charset: Option<String>,
+    /// Whether texts are equal only where their characters are, but for blanks at the end.
+    pub(super) has_binary_collation: bool,
     /// The character set that a literal to compare with is given in: another name for the same bytes, where green would
     /// warn of the column's own.
     pub(crate) literal_charset: Option<String>,
@@ -102,6 +104,7 @@ impl TargetColumn {
             is_unsigned: column.is_unsigned,
             is_generated: column.is_generated,
             charset: column.charset,
+            has_binary_collation: column.collation.is_some_and(|name| name.ends_with("_bin")),
             literal_charset,
             fixed_bytes,
         }
