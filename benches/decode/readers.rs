@@ -150,7 +150,7 @@ pub(crate) fn mysqlbinlog(mut tool: Command, path: &std::path::Path) {
 
 /// The compressed payloads of a log, each with what it unfolds to.
 pub(crate) fn payloads(log: &[u8]) -> Vec<(Vec<u8>, usize)> {
-    let mut file = BinlogFile::new(BinlogVersion::Version4, log).unwrap();
+    let file = BinlogFile::new(BinlogVersion::Version4, log).unwrap();
     let mut payloads = Vec::new();
     for event in file {
         if let Some(EventData::TransactionPayloadEvent(payload)) = event.unwrap().read_data().unwrap() {
