@@ -1,9 +1,11 @@
 //! The decoder against bytes that no server wrote: it errs or understands, and never panics.
 
 use bluegreen::ErrorKind;
-use bluegreen::decode::{Assembled, Assembler, Change, DecoderOptions, RowBuffer};
+use bluegreen::decode::{Assembled, Assembler, Change, DecoderOptions, RowBuffer, Unfolder};
 use bluegreen::model::{Coordinates, Value};
-use bluegreen::testkit::{Cell, Checksum, ColumnSpec, Event, LogWriter, Query, Release, Rows, TableMap, flag, kind};
+use bluegreen::testkit::{
+    Cell, Checksum, ColumnSpec, Event, LogWriter, PayloadCompression, Query, Release, Rows, TableMap, flag, kind,
+};
 use proptest::prelude::*;
 
 /// A log that is decoded as it is written, without checksums.
@@ -250,4 +252,22 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn behind_an_error_within_a_payload_comes_that_error_again() {
+    // An event within that claims to be longer than the bound.
+    let long = Event::raw(kind::QUERY, 0, vec![0; 100]);
+    let events = [Event::xid(1), long, Event::xid(2)];
+    let mut log = LogWriter::with_checksum(Release::MySql97, Checksum::None);
+    log.write(Event::transaction_payload(&events, PayloadCompression::None)).write(Event::xid(3));
+    let [head, payload, after] = log.frames() else { panic!("three frames") };
+    let mut options = DecoderOptions::new(Release::MySql97.flavor(), Coordinates::new("bin.000001", 4));
+    options.max_event_bytes = 50;
+    let mut unfolder = Unfolder::new(&options);
+    assert!(unfolder.push(head.clone()).unwrap().is_some());
+    assert!(unfolder.push(payload.clone()).unwrap().is_some());
+    assert_eq!(unfolder.next().unwrap_err().kind(), ErrorKind::Limit);
+    assert_eq!(unfolder.next().unwrap_err().kind(), ErrorKind::Limit);
+    assert_eq!(unfolder.push(after.clone()).unwrap_err().kind(), ErrorKind::Limit);
 }

@@ -307,26 +307,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn behind_an_error_within_a_payload_comes_that_error_again() {
-        use crate::ErrorKind;
-        use crate::testkit::{Checksum, Event, LogWriter, PayloadCompression, Release};
-        // An event within that claims to be longer than the bound.
-        let long = Event::raw(super::kind::QUERY, 0, vec![0; 100]);
-        let events = [Event::xid(1), long, Event::xid(2)];
-        let mut log = LogWriter::with_checksum(Release::MySql97, Checksum::None);
-        log.write(Event::transaction_payload(&events, PayloadCompression::None)).write(Event::xid(3));
-        let [head, payload, after] = log.frames() else { panic!("three frames") };
-        let mut options = DecoderOptions::new(Flavor::MySql, Coordinates::new("bin.000001", 4));
-        options.max_event_bytes = 50;
-        let mut unfolder = Unfolder::new(&options);
-        assert!(unfolder.push(head.clone()).unwrap().is_some());
-        assert!(unfolder.push(payload.clone()).unwrap().is_some());
-        assert_eq!(unfolder.next().unwrap_err().kind(), ErrorKind::Limit);
-        assert_eq!(unfolder.next().unwrap_err().kind(), ErrorKind::Limit);
-        assert_eq!(unfolder.push(after.clone()).unwrap_err().kind(), ErrorKind::Limit);
-    }
-
-    #[test]
     fn positions_wrap_forward_only() {
         assert_eq!(forward(100, 100), Some(100));
         assert_eq!(forward(100, 150), Some(150));
