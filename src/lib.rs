@@ -30,8 +30,8 @@
 //! ```
 //!
 //! # What it is not
-//! Not a replacement for replicas or backups, not a tool between MySQL and MariaDB, and not a schema migration tool: DDL
-//! on blue stops the stream. There is no way back after a switchover yet. The README has the table of what is supported.
+//! Not a replacement for replicas or backups, not a tool between MySQL and MariaDB, and not a schema migration tool: green
+//! has blue's schema. There is no way back after a switchover yet. The README has the table of what is supported.
 //!
 //! # Guarantees
 //! 1. At every commit of the engine, green holds the effect of a prefix of blue's committed transactions; none is ever
@@ -52,11 +52,13 @@
 //! | [`net`] | server URLs, and all connections |
 //! | [`source`] | bytes in: dump streams and log files |
 //! | [`decode`] | bytes to transactions; pure |
+//! | [`render`] | values as JSON; pure |
 //! | [`plan`] | transactions to groups of row operations; pure |
 //! | [`apply`] | groups to green, with their checkpoint |
 //! | [`watch`] | who else wrote on green |
 //! | [`checks`] | settings, lag, blockers, equality |
 //! | [`create`] | green from blue |
+//! | [`repair`] | rows of green that differ, from blue |
 //! | [`deployment`] | the deployment's record on green |
 //! | [`endpoint`] | a stable address for applications |
 //! | [`switchover`] | guardrails and the switch |
@@ -86,8 +88,12 @@ mod entropy;
 pub mod error;
 pub mod model;
 pub mod net;
+mod objects;
 pub mod pipeline;
 pub mod plan;
+pub mod render;
+pub mod repair;
+mod running;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod source;

@@ -2,7 +2,7 @@
 //! nothing changed on either server.
 #![cfg(feature = "cli")]
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -71,15 +71,16 @@ fn calls_that_are_wrong() {
         (&["status", "--blue", "mysql://root:s3cret@h/schema", "--green", blue], &["schema"]),
         (&["status", blue], &["--help"]),
         (&["replicate", "--blue", blue, "--green", blue, "--from", "yesterday"], &["gtid:SET", "file:NAME:OFFSET"]),
-        (&["replicate", "--blue", blue, "--green", blue, "--lanes", "4"], &["--lanes"]),
+        (&["replicate", "--blue", blue, "--green", blue, "--lanes", "65"], &["65 lanes"]),
         (&["replicate", "--blue", blue, "--green", blue, "--metrics", "here"], &["--metrics", "--help"]),
         (&["replicate", "--blue", blue, "--green", blue, "--metrics", "192.0.2.1:1"], &["192.0.2.1:1", "127.0.0.1"]),
         (&["switchover", "--blue", blue, "--green", blue, "--timeout", "5"], &["30", "3600"]),
-        (&["verify", "--blue", blue, "--green", blue, "--repair"], &["--repair", "not in this version"]),
+        (&["verify", "--blue", blue, "--green", blue, "--repair", "--continuous"], &["--continuous", "--help"]),
         (&["create", "--blue", blue, "--green", blue, "--name", "a b"], &["name"]),
         (&["run", "--blue", blue, "--green", blue], &["--config"]),
-        (&["rollback"], &["not in this version"]),
-        (&["conflicts", "--repair"], &["not in this version"]),
+        (&["rollback"], &["blue", "--blue"]),
+        (&["rollback", "--blue", blue, "--green", blue, "--max-write-block", "0"], &["--max-write-block"]),
+        (&["conflicts", "--repair"], &["green", "--green"]),
         (&["demo", "--seconds", "0"], &["--help"]),
         (&["status", "--config", "/nonexistent/bluegreen.toml"], &["bluegreen.toml", "--config"]),
     ] {
@@ -97,7 +98,8 @@ fn a_config_file_that_is_wrong() -> Outcome {
         ("[blue]\nurl = \"mysql://u:s3cret@h/x\"", &["blue.url"]),
         ("[blue]\nreplicas = [\"mysql://u:s3cret@h\"]", &["blue.replicas", "not in this version"]),
         ("[metrics]\nlisten = \"here\"", &["line 2", "bluegreen.toml"]),
-        ("[endpoint]\nkind = \"haproxy\"", &["haproxy", "not in this version"]),
+        ("[endpoint]\nkind = \"haproxy\"", &["[endpoint]", "socket", "backend"]),
+        ("[endpoint]\nkind = \"magic\"", &["haproxy, command"]),
         ("[endpoint]\nkind = \"builtin\"", &["listen"]),
     ] {
         std::fs::write(&file, text)?;
@@ -247,17 +249,37 @@ async fn a_deployments_life() -> Outcome {
     for key in ["state", "checkpoint", "blue_head", "apply_rows_per_second", "caught_up_in_seconds"] {
         assert!(status["replication"].get(key).is_some(), "{key}");
     }
-    assert!(
-        status["guardrails"].as_array().is_some_and(|list| list.iter().all(|one| one["verdict"] == "pass")),
-        "{status}"
-    );
+    let not_passed = |status: &Value| -> Vec<String> {
+        let guardrails = status["guardrails"].as_array().expect("guardrails");
+        guardrails.iter().filter(|one| one["verdict"] != "pass").map(|one| one["name"].to_string()).collect()
+    };
+    assert_eq!(not_passed(&status), ["\"rows_compared\""], "{status}");
+    assert_eq!(status["verification"]["state"], "never");
 
     let verified = answered(&["verify"], 0);
     assert_eq!((&verified["equal"], &verified["rows"]), (&Value::from(true), &Value::from(3)));
+    let status = answered(&["status"], 0);
+    assert!(not_passed(&status).is_empty(), "{status}");
+    assert_eq!((&status["verification"]["state"], &status["verification"]["rows"]), (&"equal".into(), &3.into()));
 
     assert_eq!(answered(&["switchover", "--dry-run"], 0)["outcome"], "unchanged");
-    let switched = answered(&["switchover"], 0);
+    // Without a service the verb itself leads the applications to green, by a program of the operator's.
+    let folder = tempfile::tempdir()?;
+    let (config, plans) = (folder.path().join("bluegreen.toml"), folder.path().join("plans"));
+    let script = format!("cat >> '{}'; echo done", plans.display());
+    let endpoint = format!("[endpoint]\nkind = \"command\"\ncommand = [\"/bin/sh\", \"-c\", \"{script}\"]\n");
+    std::fs::write(&config, endpoint)?;
+    let switched = answered(&["switchover", "--config", config.to_str().ok_or("no text")?], 0);
     assert_eq!(switched["outcome"], "completed");
+    let plans = std::fs::read_to_string(&plans)?;
+    let plans: Vec<Value> = plans.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
+    let actions: Vec<_> = plans.iter().map(|plan| plan["action"].as_str().unwrap_or_default()).collect();
+    assert_eq!(actions, ["hold", "switch"]);
+    assert_eq!(plans[1]["to"]["address"], format!("127.0.0.1:{}", green.port()));
+    assert_eq!(
+        (&switched["effects"][1]["observed"], switched["effects"].as_array().map(Vec::len)),
+        (&"done".into(), Some(2))
+    );
     assert_eq!(switched["members"][0]["source_new_name"], "mydb1-old1");
     assert_eq!(answered(&["status"], 0)["deployment"]["status"], "SWITCHOVER_COMPLETED");
 
@@ -287,10 +309,49 @@ async fn answers_that_are_no() -> Outcome {
     assert_eq!(document["differences"][0]["kind"], "missing_on_green");
     assert_eq!(document["differences"][0]["key"]["id"], 1);
 
-    // The write on green is a foreign one, and stands in the way.
+    // Again and again; the answer is the last one.
+    let mut continuous = Running::start(Command::new(env!("CARGO_BIN_EXE_bluegreen")).args([
+        "verify",
+        "--continuous",
+        "--json",
+        "--blue",
+        &blue_url,
+        "--green",
+        &green_url,
+    ]));
+    let lines = BufReader::new(continuous.0.stdout.take().ok_or("no output")?).lines();
+    let mut answers = lines.map_while(Result::ok).filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+    let first = answers.next().ok_or("no first answer")?;
+    assert_eq!((&first["scope"], &first["equal"]), (&Value::from("full"), &Value::from(false)));
+
+    let repaired = of(&["verify", "--json", "--repair"]);
+    let document: Value = serde_json::from_slice(&repaired.stdout)?;
+    assert_eq!(repaired.status.code(), Some(0), "{document}");
+    assert_eq!((&document["equal"], &document["scope"]), (&Value::from(true), &Value::from("changed")));
+    assert_eq!((&document["repair"]["rows"], &document["found"]["equal"]), (&Value::from(1), &Value::from(false)));
+    assert_eq!(green.sql("SELECT COUNT(*) FROM shop.t").await?, "1");
+
+    let now = answers.find(|answer| answer["equal"] == true).ok_or("the repair is not seen")?;
+    assert!(now["scope"] == "changed" && now["age_seconds"].as_f64().is_some_and(|age| age < 5.0), "{now}");
+    assert_eq!(continuous.terminate().0, Some(0));
+
+    // What was found last is on green; of one table alone nothing is kept.
+    let kept = "SELECT is_equal, differences FROM bluegreen.verification";
+    assert_eq!(green.sql(kept).await?, "1\t0");
+    // The write on green is a foreign one, and stands in the way; the repair is none, and takes nothing back.
     let dry = of(&["switchover", "--dry-run"]);
     assert_eq!(dry.status.code(), Some(1), "{}", String::from_utf8_lossy(&dry.stdout));
     assert!(String::from_utf8_lossy(&dry.stdout).contains("somebody else wrote on green"));
+
+    // Without a service the verb reads green's log itself.
+    let conflicts = of(&["conflicts"]);
+    assert_eq!(conflicts.status.code(), Some(1), "{}", String::from_utf8_lossy(&conflicts.stderr));
+    assert!(String::from_utf8_lossy(&conflicts.stdout).contains("delete shop.t {\"id\":1}"));
+    let repaired = of(&["conflicts", "--repair"]);
+    assert_eq!(repaired.status.code(), Some(0), "{}", String::from_utf8_lossy(&repaired.stderr));
+    assert!(String::from_utf8_lossy(&repaired.stdout).contains("repaired"));
+    assert_eq!(green.sql("SELECT id FROM shop.t").await?, "1");
+    assert_eq!(of(&["verify"]).status.code(), Some(0));
 
     blue.kill().await?;
     let status = of(&["status", "--json"]);
@@ -483,6 +544,9 @@ async fn run_switches_its_endpoint_over() -> Outcome {
     until(green, "SELECT COUNT(*) FROM shop.t", "2").await?;
     let status: Value = serde_json::from_slice(&deployment.verb(&["status"]).stdout)?;
     assert_eq!(status["replication"]["state"], "replicating", "{status}");
+    for part in ["transport", "apply"] {
+        assert_eq!(status["replication"]["lag"][part]["bytes"], 0, "{status}");
+    }
     let stream = &status["replication"]["stream"];
     assert_eq!((stream["row_changes"].as_u64(), stream["last_group"]["operations"].as_u64()), (Some(1), Some(1)));
     assert!(stream["stages"]["seconds"]["green"].as_f64() > Some(0.0), "{stream}");
@@ -490,6 +554,52 @@ async fn run_switches_its_endpoint_over() -> Outcome {
     assert!(metrics.contains("\nbluegreen_applied_row_changes_total 1\n"), "{metrics}");
     assert!(metrics.contains("bluegreen_stage_microseconds_total{stage=\"green\"}"), "{metrics}");
     assert!(metrics.contains("# HELP bluegreen_queued_bytes"), "{metrics}");
+    // What the dashboard shows is what there is.
+    let dashboard = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/grafana-dashboard.json"))?;
+    let shown = dashboard.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let shown: std::collections::BTreeSet<&str> = shown.filter(|word| word.starts_with("bluegreen_")).collect();
+    assert!(shown.len() > 10, "{shown:?}");
+    // The lag is measured once a second.
+    let (mut metrics, deadline) = (metrics, Instant::now() + Duration::from_secs(20));
+    while !shown.iter().all(|name| metrics.contains(&format!("# TYPE {name} ")))
+        || !metrics.contains("bluegreen_lag_bytes{part=\"end_to_end\"} 0\n")
+    {
+        assert!(Instant::now() < deadline, "{shown:?} in {metrics}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        metrics = deployment.metrics()?;
+    }
+
+    // A foreign write is in the journal that the service keeps.
+    let conflicts = |more: &[&str]| deployment.verb(&[&["conflicts"], more].concat());
+    assert_eq!(conflicts(&[]).status.code(), Some(0));
+    green.sql("INSERT INTO shop.t VALUES (77)").await?;
+    let listed = conflicts(&[]);
+    assert_eq!(listed.status.code(), Some(1), "{}", String::from_utf8_lossy(&listed.stderr));
+    let listed: Value = serde_json::from_slice(&listed.stdout)?;
+    let write = &listed["foreign_writes"][0];
+    assert_eq!((write["kind"].as_str(), &write["key"]["id"]), (Some("insert"), &Value::from(77)), "{listed}");
+    assert!(write["green"]["offset"].as_u64() > Some(4) && write["met"].is_null(), "{listed}");
+    assert_eq!(conflicts(&["--acknowledge", "99"]).status.code(), Some(2));
+    assert_eq!(conflicts(&["--acknowledge", &write["id"].to_string()]).status.code(), Some(0));
+    // The service compares all the time: it sees that green differs, and that it does not any more.
+    let verification = async |state: &str, since: Instant| -> Outcome {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let status: Value = serde_json::from_slice(&deployment.verb(&["status"]).stdout)?;
+            let seen = &status["verification"];
+            let began =
+                seen["age_seconds"].as_f64().and_then(|age| Instant::now().checked_sub(Duration::from_secs_f64(age)));
+            if seen["state"] == state && began > Some(since) {
+                return Ok(());
+            }
+            assert!(Instant::now() < deadline, "{state}: {seen}");
+        }
+    };
+    verification("different", Instant::now()).await?;
+    assert_eq!(deployment.verb(&["switchover", "--dry-run"]).status.code(), Some(1));
+    green.sql("DELETE FROM shop.t WHERE id = 77").await?;
+    assert_eq!(conflicts(&["--acknowledge", "2"]).status.code(), Some(0));
+    verification("equal", Instant::now()).await?;
 
     // A refusal leaves everything running.
     blue.sql("SET GLOBAL binlog_format = STATEMENT").await?;
@@ -504,6 +614,10 @@ async fn run_switches_its_endpoint_over() -> Outcome {
     let report: Value = serde_json::from_slice(&switched.stdout)?;
     assert_eq!(report["outcome"], "completed");
     assert_eq!(deployment.behind().await?, (green.port(), blue.port()));
+    // Blue follows green from then on.
+    green.sql("INSERT INTO shop.t VALUES (3)").await?;
+    until(blue, "SELECT COUNT(*) FROM shop.t", "3").await?;
+    refused(&["switchover", "--config", &deployment.config()], 3, &["green is production already", "rollback"]);
     let (status, text) = service.terminate();
     assert_eq!(status, Some(0), "{text}");
     assert!(!deployment.folder.path().join("c.sock").exists());
@@ -511,7 +625,25 @@ async fn run_switches_its_endpoint_over() -> Outcome {
     // The next one reads from the record who is production.
     let service = deployment.start_service().await;
     assert_eq!(deployment.behind().await?, (green.port(), blue.port()));
+    green.sql("INSERT INTO shop.t VALUES (4)").await?;
+    until(blue, "SELECT COUNT(*) FROM shop.t", "4").await?;
+
+    // Back, with what was written since, and there again.
+    let back = deployment.verb(&["rollback"]);
+    assert_eq!(back.status.code(), Some(0), "{}", String::from_utf8_lossy(&back.stdout));
+    assert_eq!(deployment.behind().await?, (blue.port(), green.port()));
+    refused(&["rollback", "--config", &deployment.config()], 3, &["nothing can be rolled back", "switchover"]);
+    blue.sql("INSERT INTO shop.t VALUES (5)").await?;
+    until(green, "SELECT COUNT(*) FROM shop.t", "5").await?;
+    assert_eq!(deployment.verb(&["switchover"]).status.code(), Some(0));
+    assert_eq!(deployment.behind().await?, (green.port(), blue.port()));
     assert_eq!(service.terminate().0, Some(0));
+    assert_eq!(deployment.verb(&["delete", "--delete-target"]).status.code(), Some(3));
+    assert_eq!(deployment.verb(&["delete"]).status.code(), Some(0));
+    for server in [blue, green] {
+        assert_eq!(server.sql("SHOW DATABASES LIKE 'bluegreen'").await?, "");
+        assert_eq!(server.sql("SELECT COUNT(*) FROM shop.t").await?, "5");
+    }
     Ok(())
 }
 
@@ -527,6 +659,13 @@ async fn run_follows_a_switchover_that_it_did_not_make() -> Outcome {
     let deadline = Instant::now() + Duration::from_secs(10);
     while deployment.behind().await.ok() != Some((green.port(), blue.port())) {
         assert!(Instant::now() < deadline, "the endpoint still leads to the old production");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // And the way back by one, too.
+    let back = run(&["rollback", "--blue", &blue_url, "--green", &green_url]);
+    assert_eq!(back.status.code(), Some(0), "{}", String::from_utf8_lossy(&back.stdout));
+    while deployment.behind().await.ok() != Some((blue.port(), green.port())) {
+        assert!(Instant::now() < deadline, "the endpoint still leads to green");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let (status, text) = service.terminate();

@@ -76,14 +76,14 @@ async fn refuses_before_writing_and_begins_anew_after_a_failure() -> Outcome {
     let (blue, green) = (Server::builder(Kind::MySql97).start().await?, Server::builder(Kind::MySql97).start().await?);
     blue.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY); INSERT INTO shop.t VALUES (1), (2)")
         .await?;
-    blue.sql("CREATE VIEW shop.v AS SELECT 1; CREATE TABLE shop.old (a INT) ENGINE = MyISAM").await?;
+    blue.sql("CREATE TABLE shop.old (a INT) ENGINE = MyISAM; CREATE TABLE shop.older (a INT) ENGINE = MyISAM").await?;
     let refusal = build(&blue, &green).await.unwrap_err();
     assert_eq!(refusal.kind(), ErrorKind::Unsupported);
-    assert!(refusal.message().contains("view shop.v") && refusal.message().contains("shop.old"), "{refusal}");
+    assert!(refusal.message().contains("shop.older") && refusal.message().contains("shop.old"), "{refusal}");
     assert_eq!(green.sql("SHOW DATABASES LIKE 'bluegreen'").await?, "");
     assert_eq!(green.sql("SELECT @@read_only").await?, "0");
 
-    blue.sql("DROP VIEW shop.v; DROP TABLE shop.old").await?;
+    blue.sql("DROP TABLE shop.older; DROP TABLE shop.old").await?;
     blue.sql("XA START 'a'; INSERT INTO shop.t VALUES (3); XA END 'a'; XA PREPARE 'a'").await?;
     let failure = build(&blue, &green).await.unwrap_err();
     assert_eq!(failure.kind(), ErrorKind::State, "{failure}");

@@ -42,6 +42,19 @@ fn table() -> TableMap {
     TableMap::new(9, "s", "t", vec![ColumnSpec::int()])
 }
 
+/// The number that says "only close the tables" is that of a table, too, once a server has counted so far.
+#[test]
+fn a_table_of_the_dummys_number_keeps_its_rows() {
+    let mut log = Log::new(Release::MySql97);
+    let table = TableMap::new(0xff_ffff, "s", "t", vec![ColumnSpec::int()]);
+    log.query("BEGIN").unwrap();
+    log.push(table.event()).unwrap();
+    log.push(Rows::insert(&table).row(&[Cell::Int(5)])).unwrap();
+    // Nothing is open behind it: this one only closes.
+    log.push(Rows::insert(&table)).unwrap();
+    assert_eq!(numbers(log.query("COMMIT").unwrap()), [5]);
+}
+
 fn numbers(assembled: Option<Assembled>) -> Vec<i64> {
     let Some(Assembled::Transaction(transaction)) = assembled else { panic!("expected a transaction") };
     let mut numbers = Vec::new();
@@ -270,4 +283,23 @@ fn behind_an_error_within_a_payload_comes_that_error_again() {
     assert_eq!(unfolder.next().unwrap_err().kind(), ErrorKind::Limit);
     assert_eq!(unfolder.next().unwrap_err().kind(), ErrorKind::Limit);
     assert_eq!(unfolder.push(after.clone()).unwrap_err().kind(), ErrorKind::Limit);
+}
+
+/// Events of the log file itself have no place in a compressed transaction: they would move the stream, and an error
+/// behind them would leave it there. Found by fuzzing (`payload`).
+#[test]
+fn events_of_the_file_are_refused_inside_of_a_payload() {
+    for event in [Event::rotate("elsewhere", 4), Event::stop(), Event::raw(kind::HEARTBEAT, 0, b"bin.000001".to_vec())]
+    {
+        let mut log = Log::new(Release::MySql97);
+        log.push(bluegreen::testkit::Gtid::anonymous()).unwrap();
+        let before = log.assembler.coordinates().clone();
+        let events = [Event::from(Query::begin()), Event::xid(1), event, Event::xid(2)];
+        let error = log.push(Event::transaction_payload(&events, PayloadCompression::Zstd)).and_then(|first| {
+            assert!(first.is_some());
+            log.assembler.next()
+        });
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::Corrupt);
+        assert_eq!(*log.assembler.coordinates(), before);
+    }
 }

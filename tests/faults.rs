@@ -3,12 +3,11 @@
 
 mod support;
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use bluegreen::ErrorKind;
 use bluegreen::pipeline::State;
-use bluegreen::sandbox::Kind;
+use bluegreen::sandbox::{Kind, Server};
 use rand::{Rng, SeedableRng};
 use support::Pair;
 use support::load::{self, Load};
@@ -29,7 +28,7 @@ async fn survives_kill_9(blue: Kind, green: Kind) {
     let mut to_first_commit = Duration::ZERO;
     for round in 0..50 {
         let before = transactions(&pair).await;
-        let (mut engine, started) = (engine(&pair, &[]), Instant::now());
+        let (mut engine, started) = (pair.engine(&[]), Instant::now());
         if round % 2 == 0 {
             // Killed between two commits, or in the middle of one.
             while transactions(&pair).await == before {
@@ -48,7 +47,7 @@ async fn survives_kill_9(blue: Kind, green: Kind) {
     }
     let committed = load.stop().await;
     assert!(committed > 500, "the load was too small: {committed}");
-    let output = engine(&pair, &["--until-caught-up"]).wait_with_output().unwrap();
+    let output = pair.engine(&["--until-caught-up"]).wait_with_output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     pair.assert_same().await;
 }
@@ -56,20 +55,6 @@ async fn survives_kill_9(blue: Kind, green: Kind) {
 /// How many transactions green has.
 async fn transactions(pair: &Pair) -> String {
     pair.green.sql("SELECT transactions FROM bluegreen.checkpoint WHERE stream = 'forward'").await.unwrap()
-}
-
-/// The program, replicating, with the servers' addresses in its environment.
-fn engine(pair: &Pair, arguments: &[&str]) -> std::process::Child {
-    std::process::Command::new(env!("CARGO_BIN_EXE_bluegreen"))
-        .arg("replicate")
-        .args(arguments)
-        .env("BLUEGREEN_BLUE", pair.blue.url())
-        .env("BLUEGREEN_GREEN", pair.green.url())
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,14 +80,30 @@ async fn survives_restarts(blue: Kind, green: Kind) {
         pair.blue.start().await.unwrap();
     }
     load.commit_more(200).await;
-    pair.blue.stop().await.unwrap();
-    pair.blue.start().await.unwrap();
+    let load = match blue {
+        // What a transaction that stands behind a ROLLBACK TO SAVEPOINT did before it, MySQL 5.6.24 keeps when it is stopped
+        // in that moment, and writes to no log (its own general log beside its binlog shows it): nobody can follow that.
+        Kind::MySql56 => {
+            load.stop().await;
+            restart(&mut pair.blue).await;
+            Load::start(pair.blue.url(), 4, 3, Duration::from_millis(1))
+        }
+        _ => {
+            restart(&mut pair.blue).await;
+            load
+        }
+    };
     load.commit_more(200).await;
     load.stop().await;
     pair.level(&replication).await;
     assert!(replication.progress().borrow().reconnects > 0);
     replication.stop().await.unwrap();
     pair.assert_same().await;
+}
+
+async fn restart(server: &mut Server) {
+    server.stop().await.unwrap();
+    server.start().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -240,7 +241,7 @@ async fn a_foreign_write_is_overwritten_and_counted() {
     pair.green.sql("DELETE FROM shop.seat WHERE id = 1").await.unwrap();
     pair.green.sql("DELETE FROM shop.seat WHERE id = 2").await.unwrap();
     let writes = bluegreen::watch::scan(&pair.green_url(), false).await.unwrap();
-    assert_eq!(writes.iter().map(|write| write.row_count).sum::<u64>(), 4);
+    assert_eq!((writes.open(), writes.total()), (4, 4));
     let replication = pair.replicate().await;
     // A unique value that a foreign row holds; a row that is missing; a row that is missing and goes.
     pair.blue.sql("UPDATE shop.seat SET owner = 'taken' WHERE id = 7").await.unwrap();
@@ -254,8 +255,36 @@ async fn a_foreign_write_is_overwritten_and_counted() {
     replication.stop().await.unwrap();
     pair.assert_same().await;
     // The journal does not forget.
-    assert_eq!(bluegreen::watch::scan(&pair.green_url(), true).await.unwrap().len(), 3);
-    assert_eq!(bluegreen::watch::scan(&pair.green_url(), true).await.unwrap().len(), 3);
+    assert_eq!(bluegreen::watch::scan(&pair.green_url(), true).await.unwrap().total(), 4);
+    assert_eq!(bluegreen::watch::scan(&pair.green_url(), true).await.unwrap().total(), 4);
+}
+
+/// Foreign keys act as on blue behind a row that was put over a foreign write: what a cascade changes stands in no log.
+async fn cascades_go_on_behind_a_conflict(kind: Kind) {
+    let pair = Pair::start(kind, kind).await;
+    load::schema(&pair.blue).await;
+    pair.blue.sql("INSERT INTO shop.line VALUES (1, 1, 1), (2, 1, 1)").await.unwrap();
+    pair.create().await;
+    pair.green.sql("DELETE FROM shop.seat WHERE id = 1").await.unwrap();
+    let replication = pair.replicate().await;
+    pair.blue.sql("UPDATE shop.seat SET owner = 'back' WHERE id = 1").await.unwrap();
+    pair.level(&replication).await;
+    assert_eq!(replication.progress().borrow().conflicts, 1);
+    pair.blue.sql("UPDATE shop.account SET id = 10001 WHERE id = 1").await.unwrap();
+    pair.blue.sql("DELETE FROM shop.account WHERE id = 2").await.unwrap();
+    pair.level(&replication).await;
+    replication.stop().await.unwrap();
+    pair.assert_same().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cascades_go_on_behind_a_conflict_on_mysql() {
+    cascades_go_on_behind_a_conflict(Kind::MySql97).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cascades_go_on_behind_a_conflict_on_mariadb() {
+    cascades_go_on_behind_a_conflict(Kind::MariaDb1011).await;
 }
 
 /// What is not handled stops the stream with its place; everything before it is on green.
@@ -266,10 +295,7 @@ async fn a_statement_stops_the_stream_behind_what_came_before() {
     pair.create().await;
     let mut replication = pair.replicate().await;
     pair.blue.sql("UPDATE shop.seat SET owner = 'before' WHERE id = 3").await.unwrap();
-    pair.blue
-        .sql("/* hidden */ CREATE TRIGGER shop.t BEFORE INSERT ON shop.seat FOR EACH ROW SET @x = 1")
-        .await
-        .unwrap();
+    pair.blue.sql("/* hidden */ DROP TABLE IF EXISTS shop.none, mysql.none").await.unwrap();
     pair.blue.sql("UPDATE shop.seat SET owner = 'after' WHERE id = 4").await.unwrap();
     let error = replication.finished().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unsupported);

@@ -70,7 +70,7 @@ async fn applies_as_one(kind: Kind) {
     assert_eq!(changed.row_changes, filled.row_changes + u64::from(ROWS) + 1 + u64::from(ROWS.div_ceil(3)));
     assert_eq!(changed.conflicts, 0);
     replication.stop().await.unwrap();
-    assert_eq!(bluegreen::watch::scan(&pair.green_url(), false).await.unwrap(), []);
+    assert_eq!(bluegreen::watch::scan(&pair.green_url(), false).await.unwrap().total(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

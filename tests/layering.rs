@@ -34,10 +34,12 @@ const MODULES: &[Module] = &[
     Module { name: "model", may_import: &[], may_name: PURE },
     Module { name: "entropy", may_import: &[], may_name: PURE },
     Module { name: "error", may_import: &["model"], may_name: PURE },
+    Module { name: "running", may_import: &["error"], may_name: RUNTIME },
     // Pure: a stage that computes sees neither sockets nor clocks. Plan knows column types and collations by the wire's
     // numbers.
     Module { name: "decode", may_import: &["model", "error"], may_name: PURE },
     Module { name: "plan", may_import: &["model", "error", "decode"], may_name: &["mysql_common"] },
+    Module { name: "render", may_import: &["model", "error", "decode"], may_name: PURE },
     // The other side of decode's round trips: shares nothing with it.
     Module { name: "testkit", may_import: &["model", "error"], may_name: PURE },
     // The only code that opens a connection, and the only one that knows the driver.
@@ -62,24 +64,60 @@ const MODULES: &[Module] = &[
         may_name: &["mysql_common", "tokio", "std::fs", "std::time::Instant"],
     },
     Module { name: "apply", may_import: &["model", "error", "entropy", "net", "decode", "plan"], may_name: RUNTIME },
-    Module { name: "checks", may_import: &["model", "error", "net", "apply::checkpoint"], may_name: RUNTIME },
+    // Reads the logs of both servers for what has changed since it was compared.
+    Module {
+        name: "checks",
+        may_import: &["model", "error", "entropy", "net", "source", "decode", "apply::checkpoint", "deployment"],
+        may_name: RUNTIME,
+    },
     Module {
         name: "watch",
-        may_import: &["model", "error", "entropy", "net", "source", "decode", "apply", "checks"],
+        may_import: &[
+            "model",
+            "error",
+            "entropy",
+            "running",
+            "net",
+            "source",
+            "decode",
+            "plan",
+            "render",
+            "apply",
+            "checks",
+            "deployment",
+        ],
         may_name: RUNTIME,
     },
     Module { name: "deployment", may_import: &["model", "error", "entropy", "net"], may_name: RUNTIME },
+    // Views, routines, events and triggers, which `create` makes and a switchover wakes.
+    Module { name: "objects", may_import: &["model", "error", "net", "plan"], may_name: PURE },
     // Builds only where the preflight lets it: one table of settings for all.
     Module {
         name: "create",
-        may_import: &["model", "error", "net", "apply::checkpoint", "checks", "deployment"],
+        may_import: &["model", "error", "net", "objects", "apply::checkpoint", "checks", "deployment"],
+        may_name: RUNTIME,
+    },
+    // Reads and writes rows as `create` does.
+    Module {
+        name: "repair",
+        may_import: &["model", "error", "net", "apply::checkpoint", "checks", "create::literal", "create::variables"],
         may_name: RUNTIME,
     },
     // Connections of applications, byte by byte: knows nothing of MySQL.
     Module { name: "endpoint", may_import: &[], may_name: RUNTIME },
     Module {
         name: "switchover",
-        may_import: &["model", "error", "entropy", "net", "checks", "deployment", "endpoint"],
+        may_import: &[
+            "model",
+            "error",
+            "entropy",
+            "net",
+            "objects",
+            "apply::checkpoint",
+            "checks",
+            "deployment",
+            "endpoint",
+        ],
         may_name: RUNTIME,
     },
     Module {
@@ -88,7 +126,9 @@ const MODULES: &[Module] = &[
             "model",
             "error",
             "entropy",
+            "running",
             "net",
+            "objects",
             "source",
             "decode",
             "plan",

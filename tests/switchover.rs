@@ -4,10 +4,11 @@ mod support;
 
 use std::time::Duration;
 
+use bluegreen::checks::Verdict;
 use bluegreen::endpoint::{Endpoint, Upstream};
 use bluegreen::pipeline::{dry_run, switch_over};
 use bluegreen::sandbox::{Kind, Server};
-use bluegreen::switchover::{Endpoints, NoRouting, Outcome, SwitchoverConfig};
+use bluegreen::switchover::{Endpoints, Hook, NoRouting, Outcome, SwitchoverConfig};
 use mysql_async::prelude::Queryable;
 use support::Pair;
 use support::load::{self, Load};
@@ -42,12 +43,16 @@ async fn switches_under_load(blue: Kind, green: Kind) {
     let traffic =
         Load::start(format!("mysql://app:app@{address}?prefer_socket=false"), 4, 5, Duration::from_millis(10));
     let (stop, stopped) = tokio::sync::watch::channel(false);
-    let acknowledged = tokio::spawn(acknowledge(format!("mysql://app:app@{address}?prefer_socket=false"), stopped));
+    let acknowledged =
+        tokio::spawn(load::acknowledge(format!("mysql://app:app@{address}?prefer_socket=false"), stopped));
     let replication = pair.replicate().await;
     traffic.commit_more(300).await;
     let report = Box::pin(switch_over(&config(&pair), &routing)).await.unwrap();
     assert_eq!(report.outcome, Outcome::Completed, "{:?}", report.reason);
-    assert!(report.write_block_ms.unwrap() < 5000.0);
+    let whole = report.write_block_ms.unwrap();
+    assert!(whole < 5000.0);
+    let steps: f64 = report.steps.iter().map(|step| step.ms).sum();
+    assert!((whole - steps).abs() < 0.01, "{whole} ms, but {:?}", report.steps);
     assert!(report.position_map.blue.is_some() && report.position_map.green.is_some());
     assert!(replication.stop().await.is_err(), "the old stream noticed nothing");
     traffic.commit_more(300).await;
@@ -55,8 +60,7 @@ async fn switches_under_load(blue: Kind, green: Kind) {
     stop.send(true).unwrap();
     let acknowledged = acknowledged.await.unwrap();
     assert!(acknowledged.len() > 100);
-    let present = pair.green.sql("SELECT id FROM shop.ack").await.unwrap();
-    let present: std::collections::HashSet<u64> = present.lines().map(|id| id.parse().unwrap()).collect();
+    let present = load::present(&pair.green).await;
     let lost: Vec<_> = acknowledged.iter().filter(|id| !present.contains(id)).collect();
     assert!(lost.is_empty(), "acknowledged and lost: {lost:?}");
     // The old production refuses, under its new address too.
@@ -70,27 +74,6 @@ async fn switches_under_load(blue: Kind, green: Kind) {
     assert!(refused.is_err(), "production was deleted");
     bluegreen::deployment::delete(&deleted).await.unwrap();
     assert_eq!(pair.green.sql("SHOW DATABASES LIKE 'bluegreen'").await.unwrap(), "");
-}
-
-/// Writes ever new ids until told to stop; answers those that were acknowledged.
-async fn acknowledge(url: String, stopped: tokio::sync::watch::Receiver<bool>) -> Vec<u64> {
-    let mut acknowledged = Vec::new();
-    let mut next = 1;
-    while !*stopped.borrow() {
-        let Ok(mut session) = mysql_async::Conn::from_url(&url).await else { continue };
-        while !*stopped.borrow() {
-            next += 1;
-            match session.query_drop(format!("INSERT INTO shop.ack VALUES ({next})")).await {
-                Ok(()) => {
-                    acknowledged.push(next);
-                    tokio::time::sleep(Duration::from_millis(5)).await;
-                }
-                Err(mysql_async::Error::Server(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
-                Err(_) => break,
-            }
-        }
-    }
-    acknowledged
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -148,9 +131,158 @@ async fn a_long_transaction_vetoes() {
     // The guardrail's bound is in the transaction's age, which only time makes.
     let old = "SELECT COUNT(*) FROM information_schema.INNODB_TRX WHERE trx_started < NOW() - INTERVAL 6 SECOND";
     while pair.blue.sql(old).await.unwrap() == "0" {
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert_unchanged(&pair, "no_long_transaction").await;
+    // With something else in the way, nobody is ended.
+    let killing = config(&pair).killing_blockers(true);
+    pair.green.sql("SET GLOBAL read_only = 0").await.unwrap();
+    let report = Box::pin(switch_over(&killing, &NoRouting::new())).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Unchanged);
+    session.query_drop("SELECT 1").await.unwrap();
+    pair.green.sql("SET GLOBAL read_only = 1").await.unwrap();
+    let report = Box::pin(switch_over(&killing, &NoRouting::new())).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Completed, "{:?}", report.reason);
+    assert!(
+        report.notes.iter().any(|note| note.contains(&format!("connection {} ", session.id()))),
+        "{:?}",
+        report.notes
+    );
+    assert!(session.query_drop("SELECT 1").await.is_err(), "it was ended");
+    let owner = pair.green.sql("SELECT COUNT(*) FROM shop.seat WHERE owner = 'long'").await.unwrap();
+    assert_eq!(owner, "0", "what it had done is undone");
+}
+
+/// Green goes while writes are blocked, and does not come back: blue need not wait for it.
+async fn takes_writes_without_green(kind: Kind) {
+    let mut pair = built(kind).await;
+    let (ask, mut asked) = tokio::sync::mpsc::unbounded_channel::<tokio::sync::oneshot::Sender<()>>();
+    let mut faulty = config(&pair).bounds(Duration::from_secs(30), Duration::from_secs(2)).unwrap();
+    faulty.hook = Hook::new(move |step, is_done| {
+        let ask = ask.clone();
+        async move {
+            if step == "Drain" && !is_done {
+                let (done, is_done) = tokio::sync::oneshot::channel();
+                ask.send(done).unwrap();
+                let _ = is_done.await;
+            }
+        }
+    });
+    let acting = async {
+        let go_on = asked.recv().await.unwrap();
+        assert!(!is_writable(&pair.blue).await);
+        pair.green.kill().await.unwrap();
+        go_on.send(()).unwrap();
+        let gone = std::time::Instant::now();
+        while !is_writable(&pair.blue).await {
+            assert!(gone.elapsed() < Duration::from_secs(15), "blue waits for green");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let routing = NoRouting::new();
+    let (report, ()) = tokio::join!(Box::pin(switch_over(&faulty, &routing)), acting);
+    assert_ne!(report.unwrap().outcome, Outcome::Completed);
+    assert!(is_writable(&pair.blue).await);
+    pair.green.start().await.unwrap();
+    // Not every server keeps that over a restart.
+    pair.green.sql("SET GLOBAL read_only = 1").await.unwrap();
+    let report = Box::pin(switch_over(&config(&pair), &NoRouting::new())).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Completed, "{:?}", report.reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql97_takes_writes_without_green() {
+    Box::pin(takes_writes_without_green(Kind::MySql97)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb1011_takes_writes_without_green() {
+    Box::pin(takes_writes_without_green(Kind::MariaDb1011)).await;
+}
+
+/// A schema change is ended, and what only waits behind it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schema_change_is_ended_where_that_is_asked_for() {
+    let pair = built(Kind::MariaDb1011).await;
+    let mut holder = mysql_async::Conn::from_url(pair.blue.url()).await.unwrap();
+    holder.query_drop("BEGIN").await.unwrap();
+    holder.query_drop("SELECT COUNT(*) FROM shop.seat").await.unwrap();
+    let url = pair.blue.url();
+    let altering = tokio::spawn(async move {
+        let mut session = mysql_async::Conn::from_url(url).await.unwrap();
+        session.query_drop("ALTER TABLE shop.seat ADD COLUMN later INT NULL").await
+    });
+    let waits = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for%metadata lock'";
+    while pair.blue.sql(waits).await.unwrap() == "0" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let url = pair.blue.url();
+    let behind = tokio::spawn(async move {
+        let mut session = mysql_async::Conn::from_url(url).await.unwrap();
+        session.query_first::<u64, _>("SELECT COUNT(*) FROM shop.seat").await
+    });
+    while pair.blue.sql(waits).await.unwrap() != "2" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_unchanged(&pair, "no_running_ddl").await;
+    let report = Box::pin(switch_over(&config(&pair).killing_blockers(true), &NoRouting::new())).await.unwrap();
+    assert_eq!(report.outcome, Outcome::Completed, "{:?}", report.reason);
+    assert!(altering.await.unwrap().is_err(), "it was ended");
+    assert!(behind.await.unwrap().is_ok(), "it only waited");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_green_that_is_less_durable_vetoes() {
+    let pair = built(Kind::MariaDb1011).await;
+    pair.blue.sql("SET GLOBAL sync_binlog = 1").await.unwrap();
+    pair.green.sql("SET GLOBAL sync_binlog = 0").await.unwrap();
+    assert_unchanged(&pair, "green_as_durable").await;
+}
+
+/// Something else that writes on the two would go on behind the switch.
+#[tokio::test(flavor = "multi_thread")]
+async fn replication_by_the_servers_themselves_vetoes() {
+    for kind in [Kind::MySql97, Kind::MariaDb1011] {
+        let pair = built(kind).await;
+        pair.follow_natively().await;
+        let threads = "SELECT COUNT(*) > 0 FROM information_schema.PROCESSLIST WHERE USER = 'system user' AND COMMAND <> 'Daemon'";
+        while pair.green.sql(threads).await.unwrap() == "0" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let report = Box::pin(switch_over(&config(&pair), &NoRouting::new())).await.unwrap();
+        assert_eq!(report.outcome, Outcome::Unchanged);
+        assert!(report.reason.as_ref().unwrap().contains("no_other_replication"), "{:?}", report.reason);
+    }
+}
+
+/// MySQL's own list of transactions cannot be read at all while one of them runs such a statement.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_transaction_is_named_beside_text_that_mysql_cannot_show() {
+    let pair = built(Kind::MySql97).await;
+    let mut long = mysql_async::Conn::from_url(pair.blue.url()).await.unwrap();
+    long.query_drop("BEGIN").await.unwrap();
+    long.query_drop("UPDATE shop.seat SET owner = 'long' WHERE id = 1").await.unwrap();
+    let connection = long.id();
+    let url = pair.blue.url();
+    let unshown = tokio::spawn(async move {
+        let mut session = mysql_async::Conn::from_url(url).await.unwrap();
+        session.query_drop("BEGIN").await.unwrap();
+        session.query_drop("UPDATE shop.seat SET owner = 'short' WHERE id = 2").await.unwrap();
+        session.query_drop("SELECT SLEEP(600), '😀'").await
+    });
+    let named = format!("connection {connection} of root in a transaction");
+    loop {
+        let dry = Box::pin(dry_run(&config(&pair))).await.unwrap();
+        let check = dry.guardrails.iter().find(|check| check.name == "no_long_transaction").unwrap();
+        match check.verdict {
+            // Not old enough yet.
+            Verdict::Pass => {}
+            Verdict::Fail if check.evidence.contains(&named) => break,
+            _ => panic!("{check:?}"),
+        }
+        assert!(!unshown.is_finished());
+    }
+    unshown.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,14 +380,39 @@ async fn two_controllers_at_once() {
     assert_eq!(both, 0, "both took writes; {outcomes:?}");
     let completed = outcomes.iter().filter(|outcome| matches!(outcome, Ok(Outcome::Completed))).count();
     assert!(completed <= 1, "{outcomes:?}");
-    // Whatever became of the two, the next call settles it. The first one's fence may have closed after the second one
-    // had lifted it: then blue is safe but read-only, and the advice is to open it by hand.
+    // Whatever became of the two, the next call settles it.
     if completed == 0 {
-        if pair.green.sql("SELECT status FROM bluegreen.deployment").await.unwrap() == "AVAILABLE" {
-            pair.blue.sql("SET GLOBAL read_only = 0").await.unwrap();
-        }
         let report = Box::pin(switch_over(&config, &routing)).await.unwrap();
         assert_eq!(report.outcome, Outcome::Completed, "{:?} after {outcomes:?}", report.reason);
     }
     assert!(is_writable(&pair.green).await && !is_writable(&pair.blue).await);
+}
+
+/// Statements that wait for rows of transactions whose next statement waits for the fence: a knot that only giving up
+/// unties.
+async fn closes_the_fence_where_writers_wait_for_rows(kind: Kind) {
+    let pair = Pair::start(kind, kind).await;
+    application(&pair.blue).await;
+    load::schema(&pair.blue).await;
+    pair.create().await;
+    let load = Load::start(pair.blue.url_as("app", "app"), 8, 5, Duration::ZERO);
+    load.commit_more(200).await;
+    let report = Box::pin(switch_over(&config(&pair), &NoRouting::new())).await.unwrap();
+    load.stop().await;
+    assert_eq!(report.outcome, Outcome::Completed, "{:?}", report.reason);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fence_closes_on_mysql_56() {
+    closes_the_fence_where_writers_wait_for_rows(Kind::MySql56).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fence_closes_on_mysql_97() {
+    closes_the_fence_where_writers_wait_for_rows(Kind::MySql97).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fence_closes_on_mariadb_1011() {
+    closes_the_fence_where_writers_wait_for_rows(Kind::MariaDb1011).await;
 }

@@ -177,3 +177,25 @@ async fn progress_counts_tables_and_rows() -> Result<(), Box<dyn Error>> {
     assert_eq!(*last.lock().unwrap(), Some((6, 6, verification.rows)));
     Ok(())
 }
+
+/// A row that the server cannot hash is no equal row.
+#[tokio::test]
+async fn a_row_that_is_too_long_is_an_error() -> Result<(), Box<dyn Error>> {
+    let start = || Server::builder(Kind::MariaDb1011).option("--max-allowed-packet=4096").start();
+    let (blue, green) = tokio::try_join!(start(), start())?;
+    let columns: Vec<String> = (1..10).map(|number| format!("c{number} varchar(500) character set latin1")).collect();
+    let schema = format!("CREATE DATABASE v; CREATE TABLE v.t (id int PRIMARY KEY, {})", columns.join(", "));
+    let fill: Vec<String> = (1..10).map(|number| format!("UPDATE v.t SET c{number} = REPEAT('x', 500)")).collect();
+    for server in [&blue, &green] {
+        server.sql(&schema).await?;
+        server.sql("INSERT INTO v.t (id) VALUES (1), (2)").await?;
+    }
+    let config = VerifyConfig::new(blue.url().parse()?, green.url().parse()?);
+    assert!(verify(&config, |_| ()).await?.equal);
+    for server in [&blue, &green] {
+        server.sql(&fill.join("; ")).await?;
+    }
+    let error = verify(&config, |_| ()).await.unwrap_err();
+    assert_eq!(error.kind(), bluegreen::ErrorKind::Limit, "{error}");
+    Ok(())
+}

@@ -21,10 +21,20 @@ pub(crate) fn url(port: u16) -> String {
 }
 
 /// Replicates from the checkpoint on green, or else from the GTIDs `start`, until all is there that blue had when the
-/// engine started.
-pub(crate) async fn catch_up(blue: &str, green: &str, start: &str, green_pid: u32) -> Engine {
+/// engine started, over so many lanes; with or without stopping at rows that are not as blue had them.
+pub(crate) async fn catch_up(
+    blue: &str,
+    green: &str,
+    start: &str,
+    (lanes, stops): (usize, bool),
+    green_pid: u32,
+) -> Engine {
     let (green_cpu, cpu, began) = (process::cpu(green_pid), process::cpu_of_children(), Instant::now());
-    let mut child = command(blue, green, start).arg("--until-caught-up").stdout(Stdio::piped()).spawn().unwrap();
+    let lanes = lanes.to_string();
+    let mut command = command(blue, green, start);
+    let conflicts = if stops { "stop" } else { "blue-wins" };
+    let arguments = ["--until-caught-up", "--lanes", &lanes, "--conflicts", conflicts];
+    let mut child = command.args(arguments).stdout(Stdio::piped()).spawn().unwrap();
     let mut peak_kib = 0;
     while child.try_wait().unwrap().is_none() {
         // The last look before its end counts.

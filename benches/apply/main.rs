@@ -6,6 +6,9 @@
 //! cargo bench --bench apply -- MySQL uniform json    # these workloads on this server only; `latency` and `delay` too
 //! cargo bench --bench apply -- uniform --rounds 5    # the median of five backlogs
 //! cargo bench --bench apply -- special --transactions 10000 --rtt 5
+//! cargo bench --bench apply -- uniform --lanes 1,2,4 # a backlog for each number of lanes
+//! cargo bench --bench apply -- uniform --watch       # green's log is read by a watch meanwhile, and its cost printed
+//! cargo bench --bench apply -- uniform --stop        # with `--conflicts stop`
 //! ```
 //!
 //! Blue is filled, and its data are copied to two greens while it is down. For each workload 8 clients write a backlog on
@@ -22,6 +25,7 @@ mod native;
 mod process;
 mod report;
 mod servers;
+mod watched;
 mod workload;
 
 use std::time::Duration;
@@ -50,6 +54,14 @@ const FULL: Size = Size { divisor: 1, transactions: 130_000, latency: Duration::
 const USUAL: Size = Size { divisor: 1, transactions: 40_000, latency: Duration::from_secs(20) };
 const TINY: Size = Size { divisor: 100, transactions: 80, latency: Duration::from_millis(500) };
 
+/// What is done about the writes of others.
+#[derive(Clone, Copy)]
+struct How {
+    is_watched: bool,
+    /// At a row that is not as blue had it; else blue wins.
+    stops: bool,
+}
+
 /// What is asked for.
 struct Arguments {
     kinds: Vec<Kind>,
@@ -59,6 +71,9 @@ struct Arguments {
     rounds: usize,
     /// Of the network between blue and green.
     round_trip: Duration,
+    /// Of the engine.
+    lanes: Vec<usize>,
+    how: How,
     is_test: bool,
 }
 
@@ -71,6 +86,8 @@ impl Arguments {
             size: TINY,
             rounds: 1,
             round_trip: Duration::ZERO,
+            lanes: vec![1],
+            how: How { is_watched: false, stops: false },
             is_test: true,
         };
         let known: Vec<&str> = workload::ALL.iter().map(|workload| workload.name).chain(["delay", "latency"]).collect();
@@ -82,10 +99,17 @@ impl Arguments {
         }
         let mut given = given.iter();
         while let Some(argument) = given.next() {
+            if argument == "--lanes" {
+                let list = given.next().expect("numbers behind --lanes");
+                arguments.lanes = list.split(',').map(|text| text.parse().expect("a number of lanes")).collect();
+                continue;
+            }
             let mut number =
                 || given.next().and_then(|text| text.parse::<f64>().ok()).expect("a number behind the option");
             match argument.as_str() {
                 "--bench" | "--test" | "--full" => {}
+                "--watch" => arguments.how.is_watched = true,
+                "--stop" => arguments.how.stops = true,
                 "--rounds" => arguments.rounds = number() as usize,
                 "--transactions" => arguments.size.transactions = number() as u32,
                 "--rtt" => arguments.round_trip = Duration::from_secs_f64(number() / 1e3),
@@ -141,12 +165,20 @@ async fn measure(kind: Kind, arguments: &Arguments) {
     }
     let mut backlog = 0;
     for (name, workload, round_trip) in cases {
-        let mut rounds = Vec::new();
-        for _ in 0..arguments.rounds {
-            rounds.push(Box::pin(compare(&trio, workload, backlog, round_trip, arguments.size)).await);
-            backlog += 1;
+        for &lanes in &arguments.lanes {
+            let mut rounds = Vec::new();
+            for _ in 0..arguments.rounds {
+                let how = arguments.how;
+                rounds
+                    .push(Box::pin(compare(&trio, workload, backlog, round_trip, (lanes, how), arguments.size)).await);
+                backlog += 1;
+            }
+            let mut name = if lanes == 1 { name.to_owned() } else { format!("{name}, {lanes} lanes") };
+            for (is_so, word) in [(arguments.how.is_watched, ", watched"), (arguments.how.stops, ", stop")] {
+                name.push_str(if is_so { word } else { "" });
+            }
+            report::line(&name, rounds);
         }
-        report::line(name, rounds);
     }
     if arguments.wants(kind, "latency") {
         let [native, ours] = Box::pin(latency::compare(&trio, arguments.size)).await;
@@ -155,7 +187,14 @@ async fn measure(kind: Kind, arguments: &Arguments) {
 }
 
 /// One backlog, applied by either.
-async fn compare(trio: &Trio, workload: &'static Workload, backlog: u32, round_trip: Duration, size: Size) -> Measured {
+async fn compare(
+    trio: &Trio,
+    workload: &'static Workload,
+    backlog: u32,
+    round_trip: Duration,
+    (lanes, how): (usize, How),
+    size: Size,
+) -> Measured {
     workload.write(&trio.blue, backlog, size).await;
     let one_way = round_trip / 2;
     let target = trio.blue_head().await;
@@ -168,7 +207,12 @@ async fn compare(trio: &Trio, workload: &'static Workload, backlog: u32, round_t
     trio.only_green().await;
     // The engine is beside blue: what it writes crosses the network.
     let green = engine::url(link(trio.green.port(), one_way));
-    let engine = engine::catch_up(&trio.blue.url(), &green, &trio.start, trio.green_pid()).await;
+    let (blue, work) = (trio.blue.url(), (lanes, how.stops));
+    let watch = if how.is_watched { Some(watched::start(&green).await) } else { None };
+    let engine = engine::catch_up(&blue, &green, &trio.start, work, trio.green_pid()).await;
+    if let Some(watch) = watch {
+        watch.end(engine.row_changes).await;
+    }
     workload.assert_same(&trio.blue, &trio.green, size).await;
     Measured { native, engine }
 }

@@ -57,7 +57,7 @@ impl Trio {
         // Both have been set up once before anything is measured.
         let target = trio.blue_head().await;
         native::catch_up(&trio.native, trio.blue.port(), &target).await;
-        engine::catch_up(&trio.blue.url(), &trio.green.url(), &trio.start, trio.green_pid()).await;
+        engine::catch_up(&trio.blue.url(), &trio.green.url(), &trio.start, (1, false), trio.green_pid()).await;
         trio
     }
 

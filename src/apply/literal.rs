@@ -246,28 +246,12 @@ fn json_text(text: &mut String, document: &Json) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Column, Flavor, Table, TableName};
+    use crate::model::{Column, Flavor, Table};
     use crate::plan::TargetTable;
 
     fn column(kind: ColumnKind, charset: Option<&str>) -> TargetColumn {
-        let column = Column {
-            name: "c".into(),
-            kind,
-            full_type: String::new(),
-            is_unsigned: false,
-            is_nullable: true,
-            is_generated: false,
-            charset: charset.map(str::to_owned),
-            collation: None,
-            length: None,
-        };
-        let table = Table {
-            name: TableName::new("s", "t"),
-            columns: vec![column],
-            unique_keys: Vec::new(),
-            engine: "InnoDB".into(),
-            references: Vec::new(),
-        };
+        let column = Column { charset: charset.map(str::to_owned), ..Column::sample("c", kind, "") };
+        let table = Table::sample("t", vec![column]);
         TargetTable::new(table, Flavor::MySql, false).columns.remove(0)
     }
 

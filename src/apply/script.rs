@@ -16,6 +16,8 @@ pub(crate) struct Prepared {
 pub(super) struct Script {
     pub(super) sql: String,
     pub(super) expected: Vec<Option<u64>>,
+    /// Whether its last statement is of row events: nothing may come behind.
+    pub(super) has_row_events: bool,
 }
 
 impl Prepared {
@@ -27,7 +29,9 @@ impl Prepared {
         let mut scripts = vec![Script::default()];
         for statement in Renderer::new(&group, dialect).statements()? {
             dialect.check_size(&statement)?;
-            let is_full = |script: &Script| script.sql.len() + statement.sql.len() > dialect.script_bytes();
+            let is_full = |script: &Script| {
+                script.has_row_events || script.sql.len() + statement.sql.len() > dialect.script_bytes()
+            };
             if scripts.last().is_some_and(is_full) {
                 scripts.push(Script::default());
             }
@@ -46,6 +50,7 @@ impl Script {
         }
         self.sql.push_str(&statement.sql);
         self.expected.push(statement.expected);
+        self.has_row_events |= statement.is_row_events();
     }
 
     /// These statements, then those.
@@ -55,6 +60,7 @@ impl Script {
             self.sql.push_str(&other.sql);
         }
         self.expected.extend(&other.expected);
+        self.has_row_events |= other.has_row_events;
         self
     }
 }
@@ -75,7 +81,7 @@ impl Dialect {
     }
 
     /// A script is one packet. The checkpoint's statements come in front of the first.
-    fn script_bytes(&self) -> usize {
+    pub(super) fn script_bytes(&self) -> usize {
         SCRIPT_BYTES.min(usize::try_from(self.max_statement_bytes / 2).unwrap_or(SCRIPT_BYTES))
     }
 }

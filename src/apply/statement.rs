@@ -5,12 +5,20 @@ use crate::net::{Server, identifier, qualified};
 use crate::plan::{Group, Op, RowOp, TargetColumn, TargetTable};
 
 use super::literal::{self, Purpose};
+use super::row_event::{Events, RowEvent, RowEvents};
 
 /// A statement, and how many rows it must affect if green is as blue was.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Statement {
     pub(super) sql: String,
     pub(super) expected: Option<u64>,
+}
+
+impl Statement {
+    /// Whether it affected what it had to.
+    pub(super) fn is_met(&self, affected: u64) -> bool {
+        self.expected.is_none_or(|expected| affected == expected)
+    }
 }
 
 impl std::fmt::Debug for Statement {
@@ -27,27 +35,53 @@ pub(crate) struct Dialect {
     has_row_alias: bool,
     /// The longest statement that green takes.
     pub(super) max_statement_bytes: u64,
+    /// What is done about rows that are not as blue had them.
+    pub(super) policy: Policy,
+    /// `None`: all rows go as SQL.
+    row_events: Option<RowEvents>,
 }
 
 impl Dialect {
-    /// The dialect of a server.
-    pub(crate) fn of(green: &Server) -> Dialect {
+    /// The dialect of a server, in sessions that take row events or do not.
+    pub(super) fn of(green: &Server, policy: Policy, row_events: Option<RowEvents>) -> Dialect {
         Dialect {
             has_row_alias: green.version.is_at_least(Flavor::MySql, (8, 0, 19)),
             max_statement_bytes: green.max_allowed_packet,
+            policy,
+            row_events,
         }
+    }
+
+    /// How rows may go as row events.
+    pub(super) fn row_events(&self) -> Option<RowEvents> {
+        self.row_events
     }
 }
 
+/// What becomes of a change of blue whose row somebody else has written on green.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Policy {
+    /// Green gets blue's row, and the watch over green's log has the other in its journal. Where blue leaves 4 KiB or more of
+    /// a row as they were, green gets what blue changed.
+    #[default]
+    BlueWins,
+    /// The stream stops before green is changed: each row is compared with blue's image before, under its lock, in the
+    /// transaction that would change it.
+    Stop,
+}
+
 /// Bytes of a statement at which no further row is added to it.
-const STATEMENT_BYTES: usize = 256 << 10;
+pub(super) const STATEMENT_BYTES: usize = 256 << 10;
 /// Rows of a condition on a key of one column. MariaDB makes a subquery of lists of 1,000.
 const LISTED_ROWS: u64 = 500;
 /// Rows of a condition on a key of several columns: a chain of ORs, which every version turns into ranges. For a list of
 /// row constructors MySQL before 5.7.3 reads the whole table.
 const CHAINED_ROWS: u64 = 200;
 /// Bytes that an update leaves as they are at which it is cheaper to name what it changes.
-const UNCHANGED_BYTES: usize = 4 << 10;
+pub(super) const UNCHANGED_BYTES: usize = 4 << 10;
+/// Operations of one kind on one table from which on row events are cheaper than statements.
+const EVENT_ROWS: usize = 4;
 
 /// The statement that switches the session's foreign key checks.
 pub(super) fn set_foreign_key_checks(on: bool) -> Statement {
@@ -59,16 +93,19 @@ pub(super) struct Renderer<'g> {
     group: &'g Group,
     dialect: Dialect,
     statements: Vec<Statement>,
+    row_events: Vec<RowEvent>,
     before: RowBuffer,
     after: RowBuffer,
 }
 
 impl<'g> Renderer<'g> {
     pub(super) fn new(group: &'g Group, dialect: Dialect) -> Renderer<'g> {
-        Renderer { group, dialect, statements: Vec::new(), before: RowBuffer::new(), after: RowBuffer::new() }
+        let (before, after) = (RowBuffer::new(), RowBuffer::new());
+        Renderer { group, dialect, statements: Vec::new(), row_events: Vec::new(), before, after }
     }
 
-    /// The group's statements in order. Neighbours of one kind on one table share statements.
+    /// The group's statements in order. Neighbours of one kind on one table share statements. Those of row events are the
+    /// last, each to be sent without another behind it.
     pub(super) fn statements(mut self) -> Result<Vec<Statement>> {
         let mut checks = true;
         let is_alike = |one: &Op, other: &Op| {
@@ -82,18 +119,75 @@ impl<'g> Renderer<'g> {
                 checks = first.foreign_key_checks;
                 self.statements.push(set_foreign_key_checks(checks));
             }
-            let table = &first.table;
-            let rendered = match first.row.kind() {
-                ChangeKind::Insert => self.inserts(table, run),
-                ChangeKind::Update => self.updates(table, run),
-                ChangeKind::Delete => self.deletes(table, run),
+            let rendered = match self.dialect.policy {
+                Policy::BlueWins => self.run(&first.table, run),
+                // Of operations on one row each finds what the one before it left.
+                Policy::Stop => run
+                    .chunk_by(|one, other| one.is_merged && other.is_merged)
+                    .try_for_each(|run| self.guard(&first.table, run).and_then(|()| self.run(&first.table, run))),
             };
-            rendered.map_err(|error| error.at(|place| place.table = Some(table.name.to_string())))?;
+            rendered.map_err(|error| error.at(|place| place.table = Some(first.table.name.to_string())))?;
         }
         if !checks {
             self.statements.push(set_foreign_key_checks(true));
         }
+        if let Some(form) = self.dialect.row_events {
+            self.statements.extend(form.statements(&self.row_events, self.dialect.script_bytes()));
+        }
         Ok(self.statements)
+    }
+
+    /// Operations of one kind on one table.
+    fn run(&mut self, table: &TargetTable, run: &[Op]) -> Result<()> {
+        match self.dialect.row_events {
+            Some(form) if run.len() >= EVENT_ROWS && run.iter().all(|op| op.is_merged) => {
+                let left = self.as_row_events(form, table, run)?;
+                self.as_sql(table, &left)
+            }
+            _ => self.as_sql(table, run),
+        }
+    }
+
+    /// Writes rows as row events, in any order: no two operations meet. Gives those that have to go as SQL.
+    fn as_row_events(&mut self, form: RowEvents, table: &TargetTable, run: &[Op]) -> Result<Vec<Op>> {
+        // A packet has to hold an event in base64 that the longest row was added to last.
+        let longest_row = usize::try_from(self.dialect.max_statement_bytes / 4).unwrap_or(usize::MAX);
+        let mut events = Events::new(form, self.group, table, longest_row);
+        let mut left = Vec::new();
+        for op in run {
+            if !events.add(op, &mut self.row_events)? {
+                left.push(op.clone());
+            }
+        }
+        events.finish(&mut self.row_events);
+        Ok(left)
+    }
+
+    fn as_sql(&mut self, table: &TargetTable, run: &[Op]) -> Result<()> {
+        match run.first().map(|op| op.row.kind()) {
+            Some(ChangeKind::Insert) => self.inserts(table, run),
+            Some(ChangeKind::Update) => self.updates(table, run),
+            Some(ChangeKind::Delete) => self.deletes(table, run),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts the rows that are as blue had them. Without a key that is done by the operation itself, and what comes is
+    /// excluded by what is there.
+    fn guard(&mut self, table: &TargetTable, run: &[Op]) -> Result<()> {
+        if table.row_key.is_none() {
+            return Ok(());
+        }
+        let mut rows = Keys::new(format!("UPDATE {} SET {} WHERE ", qualified(&table.name), no_change(table)?));
+        for op in run {
+            let (RowOp::Update { before: place, .. } | RowOp::Delete(place)) = op.row else { continue };
+            rows.push_image(table, &self.group.before(place, &mut self.before)?)?;
+            if rows.is_full() {
+                rows.finish(&mut self.statements);
+            }
+        }
+        rows.finish(&mut self.statements);
+        Ok(())
     }
 
     fn inserts(&mut self, table: &TargetTable, run: &[Op]) -> Result<()> {
@@ -209,6 +303,13 @@ impl Keys {
         Ok(())
     }
 
+    fn push_image(&mut self, table: &TargetTable, row: &Image<'_>) -> Result<()> {
+        self.sql.extend(if self.count == 0 { [&self.head, "("] } else { [") OR (", ""] });
+        as_it_was(&mut self.sql, table, row)?;
+        self.count += 1;
+        Ok(())
+    }
+
     fn is_full(&self) -> bool {
         let most = if self.is_list { LISTED_ROWS } else { CHAINED_ROWS };
         self.count >= most || self.sql.len() >= STATEMENT_BYTES
@@ -264,9 +365,14 @@ impl Rows {
 /// Whether something changes, and not too little of a long row.
 fn is_worth_an_upsert(table: &TargetTable, before: &Image<'_>, after: &Image<'_>) -> bool {
     let written = || table.columns.iter().enumerate().filter(|(_, column)| !column.is_generated);
-    let is_same = |(index, _): &(usize, &TargetColumn)| before.is_same_at(after, *index);
-    let unchanged: usize = written().filter(is_same).map(|(index, _)| after.byte_count_at(index)).sum();
-    unchanged < UNCHANGED_BYTES && !written().all(|column| is_same(&column))
+    let changes = written().any(|(index, _)| !before.is_same_at(after, index));
+    changes && unchanged_bytes(table, before, after) < UNCHANGED_BYTES
+}
+
+/// Bytes of the columns that an update leaves as they are.
+pub(super) fn unchanged_bytes(table: &TargetTable, before: &Image<'_>, after: &Image<'_>) -> usize {
+    let written = table.columns.iter().enumerate().filter(|(_, column)| !column.is_generated);
+    written.filter(|(index, _)| before.is_same_at(after, *index)).map(|(index, _)| after.byte_count_at(index)).sum()
 }
 
 /// `INSERT` of one row.
@@ -322,8 +428,10 @@ pub(super) fn delete_one(table: &TargetTable, before: &Image<'_>) -> Result<Stat
     Ok(Statement { sql, expected: Some(1) })
 }
 
-/// `UPDATE` of the one row that `before` names, setting every column that can be set.
+/// `UPDATE` of the one row that `before` names, setting every column that can be set: blue's row is green's then, whatever
+/// was there. Of a long row only what changed.
 pub(super) fn update(table: &TargetTable, before: &Image<'_>, after: &Image<'_>) -> Result<Statement> {
+    let names_changes = unchanged_bytes(table, before, after) >= UNCHANGED_BYTES;
     let mut sql = format!("UPDATE {} SET ", qualified(&table.name));
     let mut separator = "";
     for (index, (column, value)) in table.columns.iter().zip(after.iter()).enumerate() {
@@ -332,7 +440,7 @@ pub(super) fn update(table: &TargetTable, before: &Image<'_>, after: &Image<'_>)
         }
         let (value, name) = (value?, identifier(&column.name));
         let stays = match value {
-            Some(_) => before.is_same_at(after, index) && may_be_left_out(column.kind),
+            Some(_) => names_changes && before.is_same_at(after, index) && may_be_left_out(column.kind),
             None => !may_set_itself(column.kind),
         };
         if stays {
@@ -428,6 +536,26 @@ fn key_condition(sql: &mut String, table: &TargetTable, key: &[usize], row: &Ima
     Ok(())
 }
 
+/// The key's columns equal the row's, and so do all others that the image has, byte for byte.
+fn as_it_was(sql: &mut String, table: &TargetTable, row: &Image<'_>) -> Result<()> {
+    let Some(key) = &table.row_key else { return image_condition(sql, table, row) };
+    key_condition(sql, table, key, row)?;
+    for (index, column) in table.columns.iter().enumerate().filter(|(_, column)| !column.is_generated) {
+        if let Some(value) = row.get(index)? {
+            sql.push_str(" AND ");
+            same_value(sql, column, value)?;
+        }
+    }
+    Ok(())
+}
+
+/// A statement that changes nothing, and matches the row if it is as blue had it. Only for tables with a row key.
+pub(super) fn is_as_it_was(table: &TargetTable, before: &Image<'_>) -> Result<Statement> {
+    let mut sql = format!("UPDATE {} SET {} WHERE ", qualified(&table.name), no_change(table)?);
+    as_it_was(&mut sql, table, before)?;
+    Ok(Statement { sql, expected: Some(1) })
+}
+
 /// Every column equals the row's, byte for byte: a collation would take `a` for `A`.
 fn image_condition(sql: &mut String, table: &TargetTable, row: &Image<'_>) -> Result<()> {
     let mut separator = "";
@@ -435,17 +563,22 @@ fn image_condition(sql: &mut String, table: &TargetTable, row: &Image<'_>) -> Re
         let value = value?.ok_or_else(no_value)?;
         sql.push_str(separator);
         separator = " AND ";
-        let name = identifier(&column.name);
-        match (column.kind, value) {
-            (ColumnKind::Text, ValueRef::Bytes(_)) => {
-                sql.extend(["CAST(", &name, " AS BINARY)<=>CAST("]);
-                write_value(sql, value, column, Purpose::Compare)?;
-                sql.push_str(" AS BINARY)");
-            }
-            _ => {
-                sql.extend([&name, "<=>"]);
-                write_value(sql, value, column, Purpose::Compare)?;
-            }
+        same_value(sql, column, value)?;
+    }
+    Ok(())
+}
+
+fn same_value(sql: &mut String, column: &TargetColumn, value: ValueRef<'_>) -> Result<()> {
+    let name = identifier(&column.name);
+    match (column.kind, value) {
+        (ColumnKind::Text, ValueRef::Bytes(_)) => {
+            sql.extend(["CAST(", &name, " AS BINARY)<=>CAST("]);
+            write_value(sql, value, column, Purpose::Compare)?;
+            sql.push_str(" AS BINARY)");
+        }
+        _ => {
+            sql.extend([&name, "<=>"]);
+            write_value(sql, value, column, Purpose::Compare)?;
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Facts about blue and green: settings, lag, blockers, equality.
+//! Facts about blue and green: settings, lag, blockers, drift, equality.
 //!
 //! # Invariants
 //! 1. Unknown is no: what could not be read is [`Verdict::Unknown`] or [`Lag::Unknown`], never a pass, and
@@ -10,25 +10,36 @@
 //! 5. Evidence names settings, connections, tables and counts. Row values appear in one place only: as the keys in
 //!    [`Verification::differences`].
 //!
-//! What is done about a fact is decided elsewhere: this module knows nothing of a switchover.
+//! What is done about a fact is decided elsewhere: this module knows nothing of a switchover, and repairs nothing.
 
 mod blockers;
 mod conflicts;
 mod consistency;
+mod drift;
 mod lag;
 pub mod preflight;
+mod readiness;
 
 use std::time::Instant;
 
 use serde::ser::SerializeStruct;
 
-pub(crate) use self::blockers::{no_long_transaction, no_prepared_transaction, no_running_ddl};
+pub(crate) use self::blockers::{
+    are_gone, blocking_connections, no_long_transaction, no_prepared_transaction, no_running_ddl,
+};
 pub(crate) use self::conflicts::no_conflicts;
 pub use self::consistency::{
-    Difference, DifferenceKind, KeyValue, Unverified, Verification, VerifyConfig, VerifyProgress, verify,
+    Difference, DifferenceKind, KeyValue, Positions, Scope, Unverified, Verification, Verifier, VerifyConfig,
+    VerifyProgress, verify,
 };
-pub use self::lag::{Lag, LagProbe};
+pub(crate) use self::consistency::{
+    Due, KeyText, OpenRows, Pace, Part, Range, Walk, changed, follow, moved, wait_until_visible,
+};
+pub use self::drift::{Intended, drift};
+pub(crate) use self::drift::{measure as measure_drift, settings_drift};
+pub use self::lag::{Clocks, Lag, LagProbe, Lags, Mark};
 pub(crate) use self::lag::{is_level, measure as measure_lag};
+pub(crate) use self::readiness::{as_durable, no_other_replication, warm};
 
 /// The answer to a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -101,9 +112,26 @@ impl serde::Serialize for Check {
     }
 }
 
+/// At most five names, and how many more there are.
+pub(crate) fn named(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let mut text = names.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > SHOWN {
+        text.push_str(&format!(" and {} more", names.len() - SHOWN));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_names_are_cut() {
+        let names: Vec<String> = (1..=7).map(|n| format!("t{n}")).collect();
+        assert_eq!(named(&names), "t1, t2, t3, t4, t5 and 2 more");
+        assert_eq!(named(&names[..2]), "t1, t2");
+    }
 
     #[test]
     fn unknown_is_no() {

@@ -29,17 +29,17 @@ enum Form {
 
 /// How a table is read and written.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     forms: Vec<Form>,
     /// `SELECT … FROM …`.
-    pub(super) select: String,
+    pub(crate) select: String,
     /// `INSERT INTO … (…) VALUES `.
-    pub(super) insert: String,
+    pub(crate) insert: String,
 }
 
 impl Plan {
     /// Leaves generated columns out; names all others, so that invisible ones are carried.
-    pub(super) fn new(table: &Table) -> Result<Plan> {
+    pub(crate) fn new(table: &Table) -> Result<Plan> {
         let columns = || table.columns.iter().filter(|column| !column.is_generated);
         let forms = columns().map(|column| form(column.kind)).collect::<Result<_>>()?;
         let expressions = columns().map(expression).collect::<Vec<_>>().join(", ");
@@ -53,7 +53,7 @@ impl Plan {
     }
 
     /// How many ENUM values of the row are the error value 0.
-    pub(super) fn enum_errors(&self, row: &[Option<Vec<u8>>]) -> usize {
+    pub(crate) fn enum_errors(&self, row: &[Option<Vec<u8>>]) -> usize {
         let is_error = |(form, value): &(&Form, &Option<Vec<u8>>)| {
             **form == Form::EnumIndex && value.as_deref() == Some(b"0".as_slice())
         };
@@ -61,7 +61,7 @@ impl Plan {
     }
 
     /// Appends `(…)`.
-    pub(super) fn push_row(&self, sql: &mut String, row: &[Option<Vec<u8>>]) -> Result<()> {
+    pub(crate) fn push_row(&self, sql: &mut String, row: &[Option<Vec<u8>>]) -> Result<()> {
         if row.len() != self.forms.len() {
             return Err(Error::internal(format!("{} columns were asked for, {} came", self.forms.len(), row.len())));
         }
@@ -155,30 +155,13 @@ fn push_hex(sql: &mut String, bytes: &[u8]) {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::model::TableName;
 
     pub(in crate::create) fn column(name: &str, kind: ColumnKind, full_type: &str) -> Column {
-        Column {
-            name: name.into(),
-            kind,
-            full_type: full_type.into(),
-            is_unsigned: false,
-            is_nullable: true,
-            is_generated: false,
-            charset: None,
-            collation: None,
-            length: None,
-        }
+        Column::sample(name, kind, full_type)
     }
 
     pub(in crate::create) fn table(columns: Vec<Column>) -> Table {
-        Table {
-            name: TableName::new("s", "t"),
-            columns,
-            unique_keys: Vec::new(),
-            engine: "InnoDB".into(),
-            references: Vec::new(),
-        }
+        Table::sample("t", columns)
     }
 
     #[test]

@@ -1,28 +1,23 @@
 //! What must hold before anything is written: facts are read from both servers, then judged without further questions.
 
-use std::collections::BTreeSet;
-
-use super::named;
-use super::privileges::{self, Grants, MONITOR, REPLICATION_CLIENT};
-use crate::checks::preflight;
+use crate::checks::named;
+use crate::checks::preflight::privileges::{self, Grants, MONITOR, REPLICATION_CLIENT};
+use crate::checks::preflight::{self, Schema};
 use crate::deployment::{self, Deployment, Status};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{ColumnKind, Flavor, Table};
-use crate::net::{NOT_SYSTEM, Row, Server, Session, schemas, tables};
+use crate::model::Flavor;
+use crate::net::{Row, Server, Session, schemas};
 
 /// What was found on blue.
 pub(super) struct BlueFacts {
     pub(super) server: Server,
     address: String,
     grants: Grants,
-    tables: Vec<Table>,
-    /// Views, triggers and so on: what and which.
-    objects: Vec<String>,
+    pub(super) schema: Schema,
     /// `binlog_do_db` or `binlog_ignore_db` is set.
     is_log_filtered: bool,
     /// It replicates from another server and keeps those changes out of its own log.
     hides_replicated: bool,
-    accounts: Option<BTreeSet<String>>,
 }
 
 /// What was found on green.
@@ -35,8 +30,6 @@ pub(super) struct GreenFacts {
     pub(super) made: Vec<String>,
     deployment: Option<Deployment>,
     is_super_read_only: bool,
-    has_event_scheduler: bool,
-    accounts: Option<BTreeSet<String>>,
 }
 
 /// Reads blue's facts.
@@ -46,11 +39,9 @@ pub(super) async fn look_at_blue(blue: &mut Session) -> Result<BlueFacts> {
     let mut facts = BlueFacts {
         address: blue.address().to_owned(),
         grants,
-        tables: tables(blue).await?,
-        objects: objects(blue, &server).await?,
+        schema: Schema::read(blue).await?,
         is_log_filtered: false,
         hides_replicated: false,
-        accounts: accounts(blue).await,
         server,
     };
     // Without these the questions below fail; the missing privilege says more.
@@ -83,49 +74,8 @@ pub(super) async fn look_at_green(green: &mut Session) -> Result<GreenFacts> {
         made,
         deployment,
         is_super_read_only: is_on(green.first("SHOW GLOBAL VARIABLES LIKE 'super_read_only'").await?),
-        has_event_scheduler: is_on(green.first("SHOW GLOBAL VARIABLES LIKE 'event_scheduler'").await?),
-        accounts: accounts(green).await,
         server,
     })
-}
-
-/// What blue has beside base tables; what the account may not see is not among it, which is why the privileges to see
-/// it are required.
-async fn objects(blue: &mut Session, server: &Server) -> Result<Vec<String>> {
-    let mut queries = vec![
-        format!(
-            "SELECT TABLE_TYPE, TABLE_SCHEMA, TABLE_NAME FROM information_schema.TABLES \
-             WHERE LOWER(TABLE_SCHEMA) {NOT_SYSTEM} AND TABLE_TYPE <> 'BASE TABLE'"
-        ),
-        format!(
-            "SELECT 'trigger', TRIGGER_SCHEMA, TRIGGER_NAME FROM information_schema.TRIGGERS \
-             WHERE LOWER(TRIGGER_SCHEMA) {NOT_SYSTEM}"
-        ),
-        format!(
-            "SELECT ROUTINE_TYPE, ROUTINE_SCHEMA, ROUTINE_NAME FROM information_schema.ROUTINES \
-             WHERE LOWER(ROUTINE_SCHEMA) {NOT_SYSTEM}"
-        ),
-        format!(
-            "SELECT 'event', EVENT_SCHEMA, EVENT_NAME FROM information_schema.EVENTS WHERE LOWER(EVENT_SCHEMA) {NOT_SYSTEM}"
-        ),
-    ];
-    if server.version.is_at_least(Flavor::MySql, (9, 2, 0)) {
-        queries.push(format!(
-            "SELECT 'library', LIBRARY_SCHEMA, LIBRARY_NAME FROM information_schema.LIBRARIES \
-             WHERE LOWER(LIBRARY_SCHEMA) {NOT_SYSTEM}"
-        ));
-    }
-    let mut objects = Vec::new();
-    for query in queries {
-        for row in blue.rows(&query).await? {
-            let what = match row.text(0).as_str() {
-                "SYSTEM VERSIONED" => "system-versioned table".into(),
-                other => other.to_ascii_lowercase(),
-            };
-            objects.push(format!("{what} {}.{}", row.text(1), row.text(2)));
-        }
-    }
-    Ok(objects)
 }
 
 async fn hides_replicated(blue: &mut Session, server: &Server) -> Result<bool> {
@@ -145,21 +95,11 @@ async fn hides_replicated(blue: &mut Session, server: &Server) -> Result<bool> {
     Ok(!blue.rows(statement).await?.is_empty())
 }
 
-/// The accounts' names; `None` where they cannot be read.
-async fn accounts(session: &mut Session) -> Option<BTreeSet<String>> {
-    let rows = session.rows("SELECT User, Host FROM mysql.user").await.ok()?;
-    let is_own = |user: &str| matches!(user, "mysql.sys" | "mysql.session" | "mysql.infoschema" | "mariadb.sys");
-    Some(
-        rows.iter().filter(|row| !is_own(&row.text(0))).map(|row| format!("{}@{}", row.text(0), row.text(1))).collect(),
-    )
-}
-
-/// Judges the facts: the first precondition that does not hold, with the messages of the others behind it; else the
-/// warnings.
-pub(super) fn check(blue: &BlueFacts, green: &GreenFacts) -> Result<Vec<String>> {
+/// Judges the facts: the first precondition that does not hold, with the messages of the others behind it.
+pub(super) fn check(blue: &BlueFacts, green: &GreenFacts) -> Result<()> {
     let mut refusals = refusals(blue, green);
     if refusals.is_empty() {
-        return Ok(warnings(blue, green));
+        return Ok(());
     }
     let first = refusals.remove(0);
     if refusals.is_empty() {
@@ -204,7 +144,9 @@ fn refusals(blue: &BlueFacts, green: &GreenFacts) -> Vec<Error> {
         &green.address,
         &privileges::needed_on_green(&green.server),
     ));
-    found.extend(not_carried(blue));
+    // Invariant 4 of `create`.
+    let not_carried = preflight::failures(&preflight::carried(&blue.schema), ErrorKind::Unsupported);
+    found.extend(not_carried.into_iter().map(|error| error.at(|place| place.server = Some(blue.address.clone()))));
     found
 }
 
@@ -281,78 +223,11 @@ fn settings(blue: &BlueFacts, green: &GreenFacts) -> Vec<Error> {
     found
 }
 
-/// Invariant 4 of `create`.
-fn not_carried(blue: &BlueFacts) -> Vec<Error> {
-    let refuse = |what: &str, names: &[String], advice: &'static str| {
-        (!names.is_empty()).then(|| {
-            Error::new(ErrorKind::Unsupported, format!("blue has {what}: {}", named(names)))
-                .with_advice(advice)
-                .at(|place| place.server = Some(blue.address.clone()))
-        })
-    };
-    let tables = |is_wrong: fn(&Table) -> bool| -> Vec<String> {
-        blue.tables.iter().filter(|table| is_wrong(table)).map(|table| table.name.to_string()).collect()
-    };
-    let engines: Vec<String> = blue
-        .tables
-        .iter()
-        .filter(|table| !table.engine.eq_ignore_ascii_case("InnoDB"))
-        .map(|table| format!("{} ({})", table.name, table.engine))
-        .collect();
-    let types: Vec<String> = blue
-        .tables
-        .iter()
-        .flat_map(|table| table.columns.iter().map(move |column| (table, column)))
-        // A YEAR of two digits is not told with its century.
-        .filter(|(_, column)| column.kind == ColumnKind::Other || column.full_type.starts_with("year(2)"))
-        .map(|(table, column)| format!("{}.{} ({})", table.name, column.name, column.full_type))
-        .collect();
-    let empty = tables(|table| table.columns.iter().all(|column| column.is_generated));
-    [
-        refuse(
-            "objects that this version does not carry",
-            &blue.objects,
-            "drop them on blue, or build green by other means",
-        ),
-        refuse("tables that no snapshot holds", &engines, "ALTER TABLE … ENGINE = InnoDB"),
-        refuse("columns of types that this version does not carry", &types, "change the columns' types on blue"),
-        refuse("tables whose columns are all generated", &empty, "drop them on blue"),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
-}
-
-fn warnings(blue: &BlueFacts, green: &GreenFacts) -> Vec<String> {
-    let mut warnings = Vec::new();
-    match (&blue.accounts, &green.accounts) {
-        (Some(blue), Some(green)) => {
-            let missing: Vec<String> = blue.difference(green).cloned().collect();
-            if !missing.is_empty() {
-                warnings.push(format!("accounts of blue that green does not have: {}", named(&missing)));
-            }
-        }
-        _ => warnings.push("the accounts of blue and green cannot be compared: mysql.user cannot be read".into()),
-    }
-    if green.has_event_scheduler {
-        warnings.push(
-            "event_scheduler is on on green: an event there would write on it; SET GLOBAL event_scheduler = OFF".into(),
-        );
-    }
-    if green.server.max_allowed_packet < blue.server.max_allowed_packet {
-        warnings.push(format!(
-            "max_allowed_packet is {} on blue and {} on green: large rows may not fit",
-            blue.server.max_allowed_packet, green.server.max_allowed_packet
-        ));
-    }
-    warnings
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::create::literal::tests::{column, table};
-    use crate::model::{ServerIdentity, ServerVersion};
+    use crate::model::{ColumnKind, ServerIdentity, ServerVersion};
 
     fn all() -> Grants {
         Grants::parse("`root`@`%`", &["GRANT ALL PRIVILEGES ON *.* TO `root`@`%` WITH GRANT OPTION".into()])
@@ -365,11 +240,12 @@ mod tests {
             server: Server::sample(1, V8),
             address: "b:1".into(),
             grants: all(),
-            tables: vec![table(vec![column("a", ColumnKind::Integer(4), "int")])],
-            objects: Vec::new(),
+            schema: Schema {
+                tables: vec![table(vec![column("a", ColumnKind::Integer(4), "int")])],
+                objects: Vec::new(),
+            },
             is_log_filtered: false,
             hides_replicated: false,
-            accounts: Some(BTreeSet::new()),
         };
         let green = GreenFacts {
             server: Server::sample(2, V8),
@@ -379,8 +255,6 @@ mod tests {
             made: Vec::new(),
             deployment: None,
             is_super_read_only: false,
-            has_event_scheduler: false,
-            accounts: Some(BTreeSet::new()),
         };
         (blue, green)
     }
@@ -397,7 +271,7 @@ mod tests {
     #[test]
     fn a_good_pair_passes() {
         let (blue, green) = pair();
-        assert_eq!(check(&blue, &green).unwrap(), Vec::<String>::new());
+        check(&blue, &green).unwrap();
     }
 
     #[test]
@@ -422,12 +296,12 @@ mod tests {
             (Setting, "replicates from another", |b, _| b.hides_replicated = true),
             (Privilege, "on blue lacks SELECT, RELOAD", |b, _| b.grants = Grants::parse("`u`@`%`", &[])),
             (Privilege, "CONNECTION_ADMIN", |_, g| g.grants = Grants::parse("`u`@`%`", &[])),
-            (Unsupported, "view s.v", |b, _| b.objects = vec!["view s.v".into()]),
-            (Unsupported, "s.t (MyISAM)", |b, _| b.tables[0].engine = "MyISAM".into()),
+            (Unsupported, "sequence s.q", |b, _| b.schema.objects = vec!["sequence s.q".into()]),
+            (Unsupported, "s.t (MyISAM)", |b, _| b.schema.tables[0].engine = "MyISAM".into()),
             (Unsupported, "s.t.u (uuid)", |b, _| {
-                b.tables[0].columns.push(column("u", ColumnKind::Other, "uuid"));
+                b.schema.tables[0].columns.push(column("u", ColumnKind::Other, "uuid"));
             }),
-            (Unsupported, "all generated", |b, _| b.tables[0].columns[0].is_generated = true),
+            (Unsupported, "all generated", |b, _| b.schema.tables[0].columns[0].is_generated = true),
         ];
         for (kind, text, change) in cases {
             let (found, message) = refusal(change);
@@ -460,12 +334,5 @@ mod tests {
         blue.server.identity = ServerIdentity::new("server 1");
         green.deployment.as_mut().unwrap().status = Status::Available;
         assert_eq!(check(&blue, &green).unwrap_err().kind(), ErrorKind::NotEmpty);
-    }
-
-    #[test]
-    fn missing_accounts_are_named() {
-        let (mut blue, green) = pair();
-        blue.accounts = Some(BTreeSet::from(["app@%".to_owned()]));
-        assert_eq!(check(&blue, &green).unwrap(), ["accounts of blue that green does not have: app@%"]);
     }
 }

@@ -1,5 +1,5 @@
 use super::preconditions::GreenFacts;
-use super::privileges;
+use crate::checks::preflight::privileges;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Flavor;
 use crate::net::Session;

@@ -1,18 +1,29 @@
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use super::named;
+use super::accounts::Accounts;
+use super::keys;
+use crate::checks::named;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Column, ColumnKind, Table, TableName};
+use crate::model::{Column, ColumnKind, ServerVersion, Table, TableName, modern_charset};
 use crate::net::{NOT_SYSTEM, Session, identifier, qualified, tables, text_literal};
+use crate::objects::{self, Object, Sequence};
 
-/// All schemas and base tables of a server, in the server's own words.
+/// Stands before the counter in a table's definition.
+const COUNTER: &str = " AUTO_INCREMENT=";
+
+/// All that a server holds but rows, in the server's own words.
 pub(super) struct Definitions {
     schemas: Vec<SchemaDefinition>,
     pub(super) tables: Vec<Arc<TableDefinition>>,
+    pub(super) sequences: Vec<Sequence>,
+    pub(super) objects: Vec<Object>,
+    pub(super) accounts: Accounts,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 struct SchemaDefinition {
     name: String,
     charset: String,
@@ -22,14 +33,45 @@ struct SchemaDefinition {
 pub(super) struct TableDefinition {
     pub(super) table: Table,
     /// `SHOW CREATE TABLE`.
-    sql: String,
+    pub(super) sql: String,
     /// Estimate of the server's statistics.
     pub(super) rows: u64,
     /// The same.
     pub(super) bytes: u64,
 }
 
+impl TableDefinition {
+    /// Where the next AUTO_INCREMENT value would be, if the table counts.
+    pub(super) fn counter(&self) -> Option<u64> {
+        let rest = self.sql.get(self.sql.rfind(COUNTER)? + COUNTER.len()..)?;
+        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    }
+
+    #[cfg(test)]
+    pub(super) fn new(table: Table, sql: String) -> TableDefinition {
+        TableDefinition { table, sql, rows: 0, bytes: 0 }
+    }
+}
+
 impl Definitions {
+    /// The tables that foreign keys refer to.
+    pub(super) fn referenced(&self) -> BTreeSet<&TableName> {
+        self.tables.iter().flat_map(|table| &table.table.references).map(|reference| &reference.table).collect()
+    }
+
+    /// What tells a definition from another, by name; the same for the same words, within one build of this library.
+    pub(super) fn fingerprints(&self) -> BTreeMap<String, u64> {
+        let tables =
+            self.tables.iter().map(|table| (table.table.name.to_string(), fingerprint(&without_counter(&table.sql))));
+        let objects = self.objects.iter().map(|object| (object.label(), fingerprint(object)));
+        let schemas = self.schemas.iter().map(|schema| (schema.name.clone(), fingerprint(schema)));
+        let accounts = [("mysql.user".to_owned(), fingerprint(&self.accounts))];
+        // Where a sequence stands is read anew.
+        let sequences =
+            self.sequences.iter().map(|sequence| (sequence.name.to_string(), fingerprint(&sequence.definition())));
+        tables.chain(objects).chain(schemas).chain(accounts).chain(sequences).collect()
+    }
+
     /// Invariant 2 of `create`: nothing was defined, altered or dropped between the two readings.
     pub(super) fn must_equal(&self, later: &Definitions) -> Result<()> {
         for (mine, theirs) in [(self, later), (later, self)] {
@@ -48,6 +90,16 @@ impl Definitions {
                     return Err(changed(&definition.table.name.to_string()));
                 }
             }
+            let is_there = |mine: &Sequence| theirs.sequences.iter().any(|theirs| theirs.is_defined_as(mine));
+            if let Some(sequence) = mine.sequences.iter().find(|sequence| !is_there(sequence)) {
+                return Err(changed(&sequence.name.to_string()));
+            }
+            if let Some(object) = mine.objects.iter().find(|object| !theirs.objects.contains(object)) {
+                return Err(changed(&object.name.to_string()));
+            }
+        }
+        if self.accounts != later.accounts {
+            return Err(changed("mysql.user"));
         }
         Ok(())
     }
@@ -85,6 +137,22 @@ impl Definitions {
                 named(&scaled)
             ));
         }
+        let moved: Vec<String> = self
+            .objects
+            .iter()
+            .filter(|object| {
+                let schema = self.schemas.iter().find(|schema| schema.name == object.name.schema);
+                schema.is_some_and(|schema| object.is_of_another_collation(&schema.collation))
+            })
+            .map(|object| object.name.to_string())
+            .collect();
+        if !moved.is_empty() {
+            warnings.push(format!(
+                "made while their schema had another collation, which parameters and variables keep on blue and green does \
+                 not know of: {}",
+                named(&moved)
+            ));
+        }
         let placed: Vec<String> = self
             .tables
             .iter()
@@ -100,6 +168,12 @@ impl Definitions {
     }
 }
 
+fn fingerprint(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// The error for a definition that changed while green was built.
 pub(super) fn changed(name: &str) -> Error {
     Error::new(ErrorKind::State, format!("`{name}` was changed on blue during create"))
@@ -107,7 +181,7 @@ pub(super) fn changed(name: &str) -> Error {
 }
 
 /// Reads the definitions; tables in the order of their names.
-pub(super) async fn read(session: &mut Session) -> Result<Definitions> {
+pub(super) async fn read(session: &mut Session, version: ServerVersion) -> Result<Definitions> {
     let schemas = session
         .rows(&format!(
             // `#mysql50#` marks folders that are no schemas, `lost+found` for example.
@@ -136,7 +210,13 @@ pub(super) async fn read(session: &mut Session) -> Result<Definitions> {
         let sql = show_create(session, &table).await?;
         definitions.push(Arc::new(TableDefinition { table, sql, rows, bytes }));
     }
-    Ok(Definitions { schemas, tables: definitions })
+    Ok(Definitions {
+        schemas,
+        tables: definitions,
+        sequences: objects::sequences(session).await?,
+        objects: objects::read(session, version).await?,
+        accounts: Accounts::read(session, version).await?,
+    })
 }
 
 async fn show_create(session: &mut Session, table: &Table) -> Result<String> {
@@ -151,7 +231,6 @@ async fn show_create(session: &mut Session, table: &Table) -> Result<String> {
 
 /// A definition without the counter of AUTO_INCREMENT, which moves with every insert.
 fn without_counter(sql: &str) -> String {
-    const COUNTER: &str = " AUTO_INCREMENT=";
     match sql.rfind(COUNTER) {
         Some(at) => {
             let (before, rest) = sql.split_at(at);
@@ -162,7 +241,8 @@ fn without_counter(sql: &str) -> String {
     }
 }
 
-/// Makes schemas and tables. Each schema is noted in `bluegreen.created_schema` before it is made.
+/// Makes schemas, sequences and tables, the large ones without the [keys] that can come later. Each schema is noted in
+/// `bluegreen.created_schema` before it is made.
 pub(super) async fn build(green: &mut Session, definitions: &Definitions) -> Result<()> {
     for schema in &definitions.schemas {
         green.run(&format!("INSERT INTO bluegreen.created_schema SET name = {}", text_literal(&schema.name))).await?;
@@ -175,7 +255,11 @@ pub(super) async fn build(green: &mut Session, definitions: &Definitions) -> Res
             ))
             .await?;
     }
-    let mut current = None;
+    // A column's default may draw from one of any schema.
+    for sequence in &definitions.sequences {
+        sequence.build(green).await?;
+    }
+    let (mut current, referenced) = (None, definitions.referenced());
     for definition in &definitions.tables {
         let name = &definition.table.name;
         if current != Some(&name.schema) {
@@ -183,7 +267,11 @@ pub(super) async fn build(green: &mut Session, definitions: &Definitions) -> Res
             green.run(&format!("USE {}", identifier(&name.schema))).await?;
             current = Some(&name.schema);
         }
-        green.run(&definition.sql).await.map_err(|error| {
+        let sql = match keys::are_late(definition) {
+            true => keys::split(definition, &referenced).0,
+            false => definition.sql.clone(),
+        };
+        green.run(&sql).await.map_err(|error| {
             error
                 .with_advice(
                     "green does not take blue's definition; change it on blue, or use another version for green",
@@ -194,19 +282,21 @@ pub(super) async fn build(green: &mut Session, definitions: &Definitions) -> Res
     Ok(())
 }
 
-/// Reads back what green made of the definitions: a server may take a definition and understand it differently.
-pub(super) async fn compare(green: &mut Session, definitions: &Definitions) -> Result<()> {
+/// Reads back what green made of the definitions: a server may take a definition and understand it differently. Answers
+/// its tables, in the order of their names.
+pub(super) async fn compare(green: &mut Session, definitions: &Definitions) -> Result<Vec<Table>> {
     let made = tables(green).await?;
     for definition in &definitions.tables {
         let wanted = &definition.table;
-        let found = made.iter().find(|table| table.name == wanted.name);
+        let found = made.binary_search_by(|table| table.name.cmp(&wanted.name)).ok().and_then(|at| made.get(at));
         if let Some(difference) = difference(wanted, found) {
             return Err(Error::new(ErrorKind::Divergence, format!("green made the table differently: {difference}"))
                 .with_advice("change the definition on blue so that both versions read it alike")
                 .at(|place| place.table = Some(wanted.name.to_string())));
         }
     }
-    Ok(())
+    objects::compare_sequences(green, &definitions.sequences).await?;
+    Ok(made)
 }
 
 /// What of a table is different on green, as far as it decides how rows are stored and told apart.
@@ -227,7 +317,7 @@ fn difference(wanted: &Table, found: Option<&Table>) -> Option<String> {
 }
 
 /// The parts of a column that two versions of a server may print differently without meaning something else.
-type Essence<'a> = (&'a str, ColumnKind, bool, bool, bool, String, String, Option<u64>, String);
+type Essence<'a> = (&'a str, ColumnKind, bool, bool, bool, Cow<'a, str>, Cow<'a, str>, Option<u64>, String);
 
 fn essence(column: &Column) -> Essence<'_> {
     // MySQL 8.0.19 and newer print no display width; MariaDB marks old temporal formats in a comment.
@@ -241,19 +331,11 @@ fn essence(column: &Column) -> Essence<'_> {
         column.is_unsigned,
         column.is_nullable,
         column.is_generated,
-        today(column.charset.as_deref().unwrap_or_default()),
-        today(column.collation.as_deref().unwrap_or_default()),
+        modern_charset(column.charset.as_deref().unwrap_or_default()),
+        modern_charset(column.collation.as_deref().unwrap_or_default()),
         column.length,
         full_type,
     )
-}
-
-/// A character set's or collation's name as all versions know it: `utf8` was renamed to `utf8mb3`.
-fn today(name: &str) -> String {
-    match name.strip_prefix("utf8") {
-        Some(rest) if rest.is_empty() || rest.starts_with('_') => format!("utf8mb3{rest}"),
-        _ => name.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -265,7 +347,13 @@ mod tests {
         let table = table(vec![column("a", ColumnKind::Integer(4), "int(11)")]);
         let definition = TableDefinition { table, sql: sql.into(), rows: 0, bytes: 0 };
         let schema = SchemaDefinition { name: "s".into(), charset: "utf8mb4".into(), collation: "utf8mb4_bin".into() };
-        Definitions { schemas: vec![schema], tables: vec![Arc::new(definition)] }
+        Definitions {
+            schemas: vec![schema],
+            tables: vec![Arc::new(definition)],
+            sequences: Vec::new(),
+            objects: Vec::new(),
+            accounts: Accounts::default(),
+        }
     }
 
     /// Invariant 2 of `create`.

@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 use super::{STATEMENT_LIMIT, variables};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Flavor, Position};
-use crate::net::{Server, ServerUrl, Session};
+use crate::net::{Patience, Server, ServerUrl, Session};
 
 /// Several connections that see blue as it was at one position of its log.
 pub(super) struct Snapshot {
@@ -21,12 +21,14 @@ pub(super) async fn take(url: &ServerUrl, server: &Server, count: usize, limit: 
     for _ in 0..count {
         let mut reader = Session::open(url).await?.with_limit(STATEMENT_LIMIT);
         variables::for_reading(&mut reader).await?;
+        variables::for_finding(&mut reader).await?;
         reader.run("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
         readers.push(reader);
     }
     let mut locker = Session::open(url).await?;
     let hold = Hold::of(server);
-    let asked = lock(&mut locker, &mut readers, hold, limit).await?;
+    let mut observer = Session::open(url).await?;
+    let asked = lock(&mut locker, &mut observer, hold, limit).await?;
     let position = open(&mut locker, &mut readers, server).await;
     // Whatever went wrong, blue's writes go on now.
     let unlocked = locker.run(hold.release).await;
@@ -38,6 +40,7 @@ pub(super) async fn take(url: &ServerUrl, server: &Server, count: usize, limit: 
         reader.run("SET SESSION character_set_results = NULL").await?;
     }
     locker.close().await;
+    observer.close().await;
     Ok(Snapshot { position, readers, lock_millis })
 }
 
@@ -58,60 +61,38 @@ impl Hold {
     }
 }
 
-/// One try for the lock. The read lock waits for running statements, which may wait for a row of a transaction whose
-/// client waits behind the read lock: only giving up frees such a knot, so a try is short.
-const TRY: Duration = Duration::from_secs(1);
-
-/// Answers when the try began that got the lock.
-async fn lock(locker: &mut Session, readers: &mut [Session], hold: Hold, limit: Duration) -> Result<Instant> {
+/// Answers when the try began that got the lock: see `net::knot`.
+async fn lock(locker: &mut Session, observer: &mut Session, hold: Hold, limit: Duration) -> Result<Instant> {
+    locker.run(&format!("SET SESSION lock_wait_timeout = {}", limit.as_secs().max(1))).await?;
     let end = Instant::now() + limit;
+    let mut patience = Patience::FIRST;
     loop {
+        observer.wait_for_row_locks().await?;
         let asked = Instant::now();
-        match try_lock(locker, readers, hold).await {
-            Ok(()) => return Ok(asked),
-            Err(error) if error.kind() == ErrorKind::Contention && Instant::now() < end => {
-                // The writers' turn.
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-            Err(error) if error.kind() == ErrorKind::Contention => {
-                let message = format!("blue's read lock could not be had within {} s", limit.as_secs());
-                return Err(Error::new(ErrorKind::Timeout, message)
-                    .with_advice("end the long statements and LOCK TABLES on blue, or try again when it is less busy")
-                    .at(|place| place.server = Some(locker.address().to_owned())));
-            }
-            Err(error) => return Err(error),
+        if try_lock(locker, observer, hold, patience.duration()).await? {
+            return Ok(asked);
         }
+        // A stage that was taken before the one that was not.
+        locker.run(hold.release).await?;
+        if Instant::now() + patience.duration() >= end {
+            let message = format!("blue's read lock could not be had within {} s", limit.as_secs());
+            return Err(Error::new(ErrorKind::Timeout, message)
+                .with_advice("end the long statements and LOCK TABLES on blue, or try again when it is less busy")
+                .at(|place| place.server = Some(locker.address().to_owned())));
+        }
+        // The writers' turn.
+        tokio::time::sleep(patience.duration()).await;
+        patience = patience.grown();
     }
 }
 
-async fn try_lock(locker: &mut Session, readers: &mut [Session], hold: Hold) -> Result<()> {
-    let id = locker.id();
-    locker.run(&format!("SET SESSION lock_wait_timeout = {}", TRY.as_secs())).await?;
-    let take = async {
-        for statement in hold.take {
-            locker.run(statement).await?;
-        }
-        Ok(())
-    };
-    // The server's limit counts for each of the lock's stages; this one for all of them.
-    let taken = tokio::time::timeout(TRY * 5, take).await;
-    match taken {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => {
-            // A stage that was taken before the one that failed.
-            locker.run(hold.release).await?;
-            Err(error)
-        }
-        Err(_) => {
-            // The server would go on waiting, and blue's writes with it.
-            if let Some(reader) = readers.first_mut() {
-                reader.run(&format!("KILL {id}")).await?;
-            }
-            Err(Error::new(ErrorKind::Timeout, "blue's read lock could not be had")
-                .with_advice("end the long statements and LOCK TABLES on blue, or try again when it is less busy")
-                .at(|place| place.server = Some(locker.address().to_owned())))
+async fn try_lock(locker: &mut Session, observer: &mut Session, hold: Hold, patience: Duration) -> Result<bool> {
+    for statement in hold.take {
+        if !locker.run_within(observer, statement, patience).await? {
+            return Ok(false);
         }
     }
+    Ok(true)
 }
 
 /// With the lock held: nothing commits between the position and the snapshots.

@@ -4,9 +4,9 @@ use crate::net::Session;
 
 /// The strictest mode that still takes what any server may hold: dates with zero or impossible parts, and 0 in an
 /// AUTO_INCREMENT column.
-pub(super) const STRICT: &str = "STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO";
+pub(crate) const STRICT: &str = "STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO";
 /// The same, but an ENUM may take its error value 0.
-pub(super) const LENIENT: &str = "ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO";
+pub(crate) const LENIENT: &str = "ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO";
 
 /// For sessions on blue: nothing may cut a result, and every column is visible.
 pub(super) async fn for_reading(blue: &mut Session) -> Result<()> {
@@ -27,6 +27,11 @@ pub(super) async fn for_reading(blue: &mut Session) -> Result<()> {
         ],
     )
     .await
+}
+
+/// For sessions that find rows by key: in other modes a date with impossible parts is no date, and is found by none.
+pub(super) async fn for_finding(session: &mut Session) -> Result<()> {
+    session.run("SET SESSION sql_mode = 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'").await.map(drop)
 }
 
 /// For the session that makes the tables on green.
@@ -70,6 +75,19 @@ pub(super) async fn for_writing(green: &mut Session, flavor: Flavor) -> Result<(
         // are older than their CHECK are.
         Flavor::MariaDb => where_known(green, &["check_constraint_checks = 0"]).await,
     }
+}
+
+/// For a session that replaces rows on green: it checks what is unique.
+pub(super) async fn for_replacing(green: &mut Session) -> Result<()> {
+    let statement =
+        format!("SET SESSION sql_mode = '{STRICT}', foreign_key_checks = 0, autocommit = 0, lock_wait_timeout = 60");
+    green.run(&statement).await?;
+    where_known(green, &["check_constraint_checks = 0"]).await
+}
+
+/// For a session that makes keys of rows: memory to sort them in (MySQL 8.0.27 and newer).
+pub(super) async fn for_sorting(green: &mut Session) -> Result<()> {
+    where_known(green, &["innodb_ddl_buffer_size = 33554432"]).await
 }
 
 /// Sets what the server has; leaves out what its version does not know or fixes at its start.

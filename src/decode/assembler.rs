@@ -255,14 +255,14 @@ impl Assembler {
         Ok(())
     }
 
-    fn end(&mut self, End { end, seconds, outcome }: End) -> Result<Option<Assembled>> {
+    fn end(&mut self, End { end, seconds, thread, outcome }: End) -> Result<Option<Assembled>> {
         let Some(mut open) = self.open.take() else { return Err(Error::internal("an end outside of a transaction")) };
         if std::mem::replace(&mut self.has_ended_one, true) {
             // A stream could not start again between the two.
             return Err(at(corrupt("an event ends more than one transaction"), &end));
         }
         open.bytes = end.offset.saturating_sub(open.begin.start.offset);
-        let transaction = match outcome {
+        let mut transaction = match outcome {
             Outcome::Committed => self.finish(open, None, end, seconds),
             Outcome::RolledBack if open.changes.is_empty() && open.parts == 0 => self.finish(open, None, end, seconds),
             Outcome::RolledBack => {
@@ -298,6 +298,7 @@ impl Assembler {
                 self.finish(open, held, end, seconds)
             }
         };
+        transaction.thread = thread;
         Ok(Some(Assembled::Transaction(transaction)))
     }
 

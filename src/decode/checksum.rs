@@ -2,11 +2,12 @@
 //! `enum_binlog_checksum_alg`).
 
 use bytes::Bytes;
+use crc32fast::Hasher;
 
 use super::cursor::Cursor;
 use super::fault::{corrupt, unsupported};
 use super::header::IN_USE;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Bytes of a checksum.
 pub(super) const CHECKSUM_LENGTH: usize = 4;
@@ -31,37 +32,40 @@ impl Checksum {
         }
     }
 
-    /// Checks the event and takes the checksum off the cursor's end.
-    pub(super) fn strip(self, event: &Bytes, cursor: &mut Cursor<'_>) -> Result<()> {
+    /// Checks the event and takes the checksum off the cursor's end. `fresh` has hashed nothing: to make one for each
+    /// event is to ask each time what the processor can do.
+    #[inline(always)]
+    pub(super) fn strip(self, event: &Bytes, cursor: &mut Cursor<'_>, fresh: &Hasher) -> Result<()> {
         match self {
             Checksum::Off => Ok(()),
             Checksum::Crc32 => {
                 let stored = cursor.take_tail(CHECKSUM_LENGTH)?;
-                verify(event, stored)
+                verify(event, stored, fresh.clone())
             }
         }
     }
 }
 
 /// Compares the stored checksum with that of the event's other bytes.
-fn verify(event: &Bytes, stored: &[u8]) -> Result<()> {
+#[inline(always)]
+fn verify(event: &Bytes, stored: &[u8], mut hasher: Hasher) -> Result<()> {
     let covered = event.get(..event.len().saturating_sub(CHECKSUM_LENGTH)).unwrap_or_default();
-    let stored = stored.iter().rev().fold(0_u32, |number, byte| (number << 8) | u32::from(*byte));
     // The server sets the flag when it opens the file and clears it when it closes it, without a new checksum.
-    let found = match covered.split_at_checked(FLAGS_OFFSET) {
+    match covered.split_at_checked(FLAGS_OFFSET) {
         Some((front, [low, rest @ ..])) if *low & in_use_byte() != 0 => {
-            let mut hasher = crc32fast::Hasher::new();
             hasher.update(front);
             hasher.update(&[*low & !in_use_byte()]);
             hasher.update(rest);
-            hasher.finalize()
         }
-        _ => crc32fast::hash(covered),
-    };
-    if found == stored {
-        return Ok(());
+        _ => hasher.update(covered),
     }
-    Err(corrupt(format!("expected the checksum {stored:#010x}, found {found:#010x}")))
+    let (found, stored) = (hasher.finalize(), stored.first_chunk().copied().map_or(0, u32::from_le_bytes));
+    if found == stored { Ok(()) } else { Err(mismatch(stored, found)) }
+}
+
+#[cold]
+fn mismatch(stored: u32, found: u32) -> Error {
+    corrupt(format!("expected the checksum {stored:#010x}, found {found:#010x}"))
 }
 
 fn in_use_byte() -> u8 {

@@ -15,7 +15,7 @@ use super::fault::{Stopped, corrupt, unsupported};
 use super::group::{Group, Phase, Step};
 use super::rows::{RowsChange, RowsHead, RowsKind};
 use super::statement::Statement;
-use super::table::{OpenTables, TableMap};
+use super::table::OpenTables;
 use super::transaction::{Begin, Decoded, End, Outcome};
 use super::unfold::{self, Unfolder};
 use super::{DecoderOptions, Fractions};
@@ -71,6 +71,8 @@ struct Grammar {
     tables: OpenTables,
     group: Option<Group>,
     unzip: Unzip,
+    /// What the event said first, until it is given away. Parts are large: they are made here, and moved once.
+    part: Option<Decoded>,
     /// What an event said beyond its first part.
     due: VecDeque<Decoded>,
 }
@@ -105,7 +107,7 @@ impl Decoder {
         if let Some(stopped) = &self.stopped {
             return Err(stopped.again());
         }
-        if self.unfolder.is_given() || !self.grammar.due.is_empty() {
+        if self.unfolder.is_busy() || !self.grammar.due.is_empty() {
             return Err(Error::internal("a frame was pushed before all of the last one was taken"));
         }
         self.unfolder.give(frame);
@@ -118,38 +120,38 @@ impl Decoder {
     /// `Corrupt`: bytes that no server writes, a checksum that does not match, a lost frame. `Unsupported`: something
     /// that is not handled, see the module. `Limit`: an event above the bound.
     #[expect(clippy::should_implement_trait, reason = "an end is not the end: another frame may be pushed")]
+    #[inline]
     pub fn next(&mut self) -> Result<Option<Decoded>> {
+        match self.advance() {
+            Ok(()) => Ok(self.grammar.part.take()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Goes on to the next part; there is none where the next frame is wanted.
+    fn advance(&mut self) -> Result<()> {
         if let Some(stopped) = &self.stopped {
             return Err(stopped.again());
         }
-        loop {
-            if let Some(due) = self.grammar.due.pop_front() {
-                return Ok(Some(due));
-            }
+        if !self.grammar.due.is_empty() {
+            self.grammar.part = self.grammar.due.pop_front();
+            return Ok(());
+        }
+        while self.grammar.part.is_none() {
             match self.unfolder.unfold() {
                 Ok(true) => {}
-                Ok(false) => return Ok(None),
+                Ok(false) => break,
                 Err(error) => return Err(self.stop(error)),
             }
             let event = self.unfolder.event();
-            // Most parts are rows: these are made where the caller wants them.
-            if let Some(kind) = RowsKind::of(event.kind()) {
-                match self.grammar.rows_head(event, kind) {
-                    Ok(Some((head, table))) => return Ok(Some(self.grammar.rows(event, kind, &head, table))),
-                    Ok(None) => {}
-                    Err(error) => return Err(self.stop(error)),
-                }
-            } else {
-                let decoded = self.grammar.other(event);
-                // The source fills its memory again once no event holds it.
-                drop(event.take());
-                match decoded {
-                    Ok(None) => {}
-                    Ok(Some(decoded)) => return Ok(Some(decoded)),
-                    Err(error) => return Err(self.stop(error)),
-                }
+            let understood = self.grammar.event(event);
+            // The source fills its memory again once no event holds it.
+            drop(event.take());
+            if let Err(error) = understood {
+                return Err(self.stop(error));
             }
         }
+        Ok(())
     }
 
     /// Takes an event of an [`Unfolder`] apart, and gives its first part; the others come by [`Decoder::next`].
@@ -160,10 +162,13 @@ impl Decoder {
         if let Some(stopped) = &self.stopped {
             return Err(stopped.again());
         }
-        if self.unfolder.is_given() || !self.grammar.due.is_empty() {
+        if self.unfolder.is_busy() || !self.grammar.due.is_empty() {
             return Err(Error::internal("an event was pushed before all of the last one was taken"));
         }
-        self.grammar.event(&mut event).map_err(|error| self.stop(error))
+        match self.grammar.event(&mut event) {
+            Ok(()) => Ok(self.grammar.part.take()),
+            Err(error) => Err(self.stop(error)),
+        }
     }
 
     #[cold]
@@ -183,17 +188,21 @@ impl Grammar {
             tables: OpenTables::default(),
             group: None,
             unzip: Unzip::default(),
+            part: None,
             due: VecDeque::new(),
         }
     }
 
-    fn event(&mut self, event: &mut Event) -> Result<Option<Decoded>> {
-        match RowsKind::of(event.kind()) {
-            Some(kind) => match self.rows_head(event, kind)? {
-                Some((head, table)) => Ok(Some(self.rows(event, kind, &head, table))),
-                None => Ok(None),
-            },
-            None => self.other(event),
+    /// What an event says. The coordinates move once all else has succeeded.
+    #[inline(always)]
+    fn event(&mut self, event: &mut Event) -> Result<()> {
+        let understood = match RowsKind::of(event.kind()) {
+            Some(kind) => self.rows(event, kind),
+            None => self.understand(event),
+        };
+        match understood {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.locate(error, event)),
         }
     }
 
@@ -212,30 +221,36 @@ impl Grammar {
         Coordinates::new(Arc::clone(&self.coordinates.file), offset)
     }
 
-    /// Any event but rows.
-    fn other(&mut self, event: &Event) -> Result<Option<Decoded>> {
-        self.understand(event).map_err(|error| self.locate(error, event))
-    }
-
-    /// An event of the stream, of the file, or of a transaction, but for rows. The coordinates move once all else has
-    /// succeeded.
-    fn understand(&mut self, event: &Event) -> Result<Option<Decoded>> {
-        let decoded = match event.kind() {
+    /// An event of the stream, of the file, or of a transaction, but for rows.
+    fn understand(&mut self, event: &Event) -> Result<()> {
+        match event.kind() {
+            kind::FORMAT_DESCRIPTION
+            | kind::ROTATE
+            | kind::HEARTBEAT
+            | kind::HEARTBEAT_V2
+            | kind::STOP
+            | kind::BINLOG_CHECKPOINT
+            | kind::PREVIOUS_GTIDS
+            | kind::MARIADB_GTID_LIST
+                if event.is_inner() =>
+            {
+                return Err(corrupt("expected an event of a transaction, found one of the log file itself"));
+            }
             kind::FORMAT_DESCRIPTION => {
                 self.expect_between("a format description")?;
                 self.format = Some(FormatDescription::read(&mut event.body_with_checksum())?);
                 self.tables.forget();
-                self.advanced(event)
+                self.part = self.advanced(event);
             }
             kind::ROTATE => return self.rotate(event),
-            kind::HEARTBEAT | kind::HEARTBEAT_V2 => return self.heartbeat(event).map(Some),
+            kind::HEARTBEAT | kind::HEARTBEAT_V2 => return self.heartbeat(event),
             _ => {
                 self.expect_known(event)?;
                 match event.kind() {
                     // A checkpoint is written by a thread of its own, but never between a transaction's events.
                     kind::STOP | kind::BINLOG_CHECKPOINT => {
                         self.expect_between("an event of the log file itself")?;
-                        self.advanced(event)
+                        self.part = self.advanced(event);
                     }
                     kind::PREVIOUS_GTIDS | kind::MARIADB_GTID_LIST => {
                         self.expect_between("an event of the log file itself")?;
@@ -244,14 +259,14 @@ impl Grammar {
                             _ => previous_gtids::read_list(&mut event.body())?,
                         };
                         self.due.extend(self.advanced(event));
-                        Some(Decoded::Previous(previous))
+                        self.part = Some(Decoded::Previous(previous));
                     }
                     _ => self.change(event)?,
                 }
             }
-        };
+        }
         self.pass(event);
-        Ok(decoded)
+        Ok(())
     }
 
     fn advanced(&self, event: &Event) -> Option<Decoded> {
@@ -287,7 +302,7 @@ impl Grammar {
         }
     }
 
-    fn rotate(&mut self, event: &Event) -> Result<Option<Decoded>> {
+    fn rotate(&mut self, event: &Event) -> Result<()> {
         let next = event::rotate::read(&mut event.body())?;
         self.expect_between("the end of the log file")?;
         // The first event of a dump only says where it starts; later ones say the same of each file, where the file
@@ -298,68 +313,53 @@ impl Grammar {
             self.tables.forget();
         }
         self.coordinates = next;
-        Ok(is_news.then(|| Decoded::Advanced(self.coordinates.clone())))
+        self.part = is_news.then(|| Decoded::Advanced(self.coordinates.clone()));
+        Ok(())
     }
 
-    fn heartbeat(&mut self, event: &Event) -> Result<Decoded> {
+    fn heartbeat(&mut self, event: &Event) -> Result<()> {
         let offset = unfold::heartbeat_offset(event, &self.coordinates, self.flavor)?;
-        if let Some(group) = &self.group {
-            return Ok(Decoded::Heartbeat(group.start.clone()));
+        if self.group.is_none() {
+            self.coordinates.offset = offset;
         }
-        self.coordinates.offset = offset;
-        Ok(Decoded::Heartbeat(self.coordinates.clone()))
+        let passed = self.group.as_ref().map_or(&self.coordinates, |group| &group.start);
+        self.part = Some(Decoded::Heartbeat(passed.clone()));
+        Ok(())
     }
 
-    /// Checks an event of rows up to its rows, and unfolds these; `None` where the event only closes tables.
+    /// An event of rows, checked up to these; one that only closes tables says nothing.
     #[inline(always)]
-    fn rows_head(&mut self, event: &mut Event, kind: RowsKind) -> Result<Option<(RowsHead, Arc<TableMap>)>> {
-        let found = match self.read_rows_head(event, kind) {
-            Ok(found) => found,
-            Err(error) => return Err(self.locate(error, event)),
-        };
-        self.pass(event);
-        Ok(found)
-    }
-
-    #[inline(always)]
-    fn read_rows_head(&mut self, event: &mut Event, kind: RowsKind) -> Result<Option<(RowsHead, Arc<TableMap>)>> {
+    fn rows(&mut self, event: &mut Event, kind: RowsKind) -> Result<()> {
         self.expect_known(event)?;
         let post_header_length = self.post_header_length(event)?;
         let Some(group) = self.group.as_mut().filter(|group| group.is_begun()) else {
             return Err(corrupt("expected a transaction around a change of rows, found none"));
         };
         let head = RowsHead::read(&mut event.body(), kind, post_header_length)?;
-        let is_statement_end = head.is_statement_end;
-        let found = match head.is_dummy() {
-            true => None,
-            false => {
-                group.change();
-                let table = self.tables.find(head.table_id)?;
-                RowsChange::check(event, kind, &head, &mut self.unzip)?;
-                Some((head, table))
-            }
-        };
-        if is_statement_end {
+        // The number is an ordinary one, too: servers count through it.
+        if !head.is_dummy() || self.tables.find(head.table_id).is_ok() {
+            group.change();
+            let table = self.tables.find(head.table_id)?;
+            RowsChange::check(event, kind, &head, &mut self.unzip)?;
+            let start = Coordinates::new(Arc::clone(&self.coordinates.file), event.start());
+            self.part = Some(Decoded::Rows(RowsChange::new(event, kind, &head, Arc::clone(table), start)));
+        }
+        if head.is_statement_end {
             self.tables.close();
         }
-        Ok(found)
-    }
-
-    #[inline(always)]
-    fn rows(&self, event: &mut Event, kind: RowsKind, head: &RowsHead, table: Arc<TableMap>) -> Decoded {
-        let start = self.at(event.start());
-        Decoded::Rows(RowsChange::new(event, kind, head, table, start))
+        self.pass(event);
+        Ok(())
     }
 
     /// An event of a transaction, but for rows.
-    fn change(&mut self, event: &Event) -> Result<Option<Decoded>> {
+    fn change(&mut self, event: &Event) -> Result<()> {
         let cursor = &mut event.body();
         match event.kind() {
-            kind::QUERY | kind::QUERY_COMPRESSED => self.query(event),
+            kind::QUERY | kind::QUERY_COMPRESSED => self.query(event)?,
             kind::XID => {
                 cursor.u64()?;
                 self.expect_begun()?;
-                Ok(Some(self.end(event, Outcome::Committed)))
+                self.part = Some(self.end(event, Outcome::Committed));
             }
             kind::XA_PREPARE => {
                 let prepare = XaPrepare::read(cursor)?;
@@ -368,21 +368,20 @@ impl Grammar {
                     true => Outcome::Committed,
                     false => Outcome::Prepared(prepare.xid),
                 };
-                Ok(Some(self.end(event, outcome)))
+                self.part = Some(self.end(event, outcome));
             }
             kind::TABLE_MAP => {
                 self.expect_begun()?;
                 let post_header_length = self.post_header_length(event)?;
                 let fractions = |name: &_, index| self.fractions.get(name, index);
                 self.tables.open(cursor, post_header_length, self.flavor, &fractions)?;
-                Ok(None)
             }
             kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED => {
                 self.only_from(Flavor::MySql, event)?;
                 self.expect_between("the start of another")?;
                 let GtidEvent { gtid, clock } = GtidEvent::read(cursor, event.kind())?;
                 self.group = Some(Group::new(self.at(event.start()), gtid.clone(), Phase::Announced));
-                Ok(Some(Decoded::Begin(Begin { gtid, ..begin(self.at(event.start()), clock) })))
+                self.part = Some(Decoded::Begin(Begin { gtid, ..begin(self.at(event.start()), clock) }));
             }
             kind::MARIADB_GTID => {
                 self.only_from(Flavor::MariaDb, event)?;
@@ -394,19 +393,19 @@ impl Grammar {
                 group.is_two_phase = head.is_two_phase;
                 self.group = Some(group);
                 let (group_commit_id, alter) = (head.group_commit_id, head.alter);
-                Ok(Some(Decoded::Begin(Begin {
+                self.part = Some(Decoded::Begin(Begin {
                     gtid,
                     group_commit_id,
                     alter,
                     ..begin(self.at(event.start()), Clock::default())
-                })))
+                }));
             }
             kind::INTVAR | kind::RAND | kind::USER_VAR => {
                 if self.group.is_none() {
                     return Err(corrupt("expected a transaction around a value of its session, found none"));
                 }
                 let value = SessionValue::read(cursor, event.kind())?;
-                Ok(Some(Decoded::SessionValue { value, start: self.at(event.start()), end: event.end() }))
+                self.part = Some(Decoded::SessionValue { value, start: self.at(event.start()), end: event.end() });
             }
             kind::ROWS_QUERY | kind::ANNOTATE_ROWS => {
                 self.expect_begun()?;
@@ -414,24 +413,28 @@ impl Grammar {
                     // A length that is too short for most texts; the text goes on to the end.
                     cursor.u8()?;
                 }
-                Ok(Some(Decoded::Source(event.bytes().slice(cursor.offset()..event.body_end()))))
+                self.part = Some(Decoded::Source(event.bytes().slice(cursor.offset()..event.body_end())));
             }
             // Group replication's own, and what servers pass over.
-            kind::IGNORABLE | kind::TRANSACTION_CONTEXT | kind::VIEW_CHANGE => Ok(None),
+            kind::IGNORABLE | kind::TRANSACTION_CONTEXT | kind::VIEW_CHANGE => {}
             // A dump is decrypted by the server; of files, `source::file` refuses this event.
-            kind::START_ENCRYPTION => Ok(None),
-            other => refuse(other, event).map(|()| None),
+            kind::START_ENCRYPTION => {}
+            other => refuse(other, event)?,
         }
+        Ok(())
     }
 
-    fn query(&mut self, event: &Event) -> Result<Option<Decoded>> {
+    fn query(&mut self, event: &Event) -> Result<()> {
         let mut query = QueryEvent::read(event.body(), self.post_header_length(event)?)?;
         let text = query.text.offset();
-        let bytes = match event.kind() {
-            kind::QUERY_COMPRESSED => self.unzip.unfold(event.bytes(), &mut query.text)?,
-            _ => event.bytes().slice(..event.body_end()),
+        let unfolded = match event.kind() {
+            kind::QUERY_COMPRESSED => Some(self.unzip.unfold(event.bytes(), &mut query.text)?),
+            _ => None,
         };
-        let verb = Verb::of(bytes.get(text..).unwrap_or_default())?;
+        let verb = match &unfolded {
+            Some(bytes) => Verb::of(bytes.get(text..).unwrap_or_default())?,
+            None => Verb::of(query.text.rest())?,
+        };
         let mut first = None;
         if self.group.is_none() {
             // A source without GTID events.
@@ -441,15 +444,18 @@ impl Grammar {
             self.group = Some(Group::new(self.at(event.start()), None, Phase::Announced));
             first = Some(Decoded::Begin(begin(self.at(event.start()), Clock::default())));
         }
-        let Some(group) = &mut self.group else { return Ok(None) };
+        let Some(group) = &mut self.group else { return Ok(()) };
+        group.thread = Some(query.thread);
         let step = group.step(verb)?;
         if matches!(step, Step::Quiet) {
-            return Ok(first);
+            self.part = first;
+            return Ok(());
         }
         let mut parts = [first, None, None];
         let [_, part, last] = &mut parts;
         let (start, end) = (self.at(event.start()), self.at(event.end()));
         let statement = || {
+            let bytes = unfolded.unwrap_or_else(|| event.bytes().slice(..event.body_end()));
             let mut statement = Statement::new(query.schema, bytes.slice(text..), start.clone(), end.clone());
             (statement.seconds, statement.thread) = (event.seconds(), query.thread);
             statement.error_code = query.error_code;
@@ -467,16 +473,16 @@ impl Grammar {
             Step::End(outcome) => *last = Some(self.end(event, outcome)),
         }
         let mut parts = parts.into_iter().flatten();
-        let first = parts.next();
+        self.part = parts.next();
         self.due.extend(parts);
-        Ok(first)
+        Ok(())
     }
 
     /// Closes the transaction.
     fn end(&mut self, event: &Event, outcome: Outcome) -> Decoded {
-        self.group = None;
+        let thread = self.group.take().and_then(|group| group.thread);
         self.tables.close();
-        Decoded::End(End { end: self.at(event.end()), seconds: event.seconds(), outcome })
+        Decoded::End(End { end: self.at(event.end()), seconds: event.seconds(), thread, outcome })
     }
 
     fn expect_begun(&self) -> Result<()> {

@@ -28,6 +28,8 @@ pub(super) struct Group {
     pub(super) start: Coordinates,
     pub(super) gtid: Option<Gtid>,
     pub(super) phase: Phase,
+    /// The connection that ran its last statement.
+    pub(super) thread: Option<u32>,
     /// It is prepared now, and committed or rolled back by another.
     pub(super) is_two_phase: bool,
     /// How many changes it has, those of no effect left out.
@@ -54,7 +56,7 @@ pub(super) enum Step {
 
 impl Group {
     pub(super) fn new(start: Coordinates, gtid: Option<Gtid>, phase: Phase) -> Group {
-        Group { start, gtid, phase, is_two_phase: false, changes: 0, savepoints: Vec::new() }
+        Group { start, gtid, phase, thread: None, is_two_phase: false, changes: 0, savepoints: Vec::new() }
     }
 
     pub(super) fn is_begun(&self) -> bool {

@@ -82,6 +82,8 @@ pub struct End {
     pub end: Coordinates,
     /// When the last event was written, in seconds since 1970.
     pub seconds: u32,
+    /// The connection that ran it; `None` where the log does not say (MariaDB's rows).
+    pub thread: Option<u32>,
     /// What became of the changes.
     pub outcome: Outcome,
 }
@@ -139,6 +141,8 @@ pub struct Transaction {
     pub last_committed: i64,
     /// See [`Begin::sequence_number`].
     pub sequence_number: i64,
+    /// The connection that ran it, see [`End::thread`]; `None` as long as its end was not seen.
+    pub thread: Option<u32>,
     /// What it did, in order. Empty where everything was rolled back or filtered.
     pub changes: Vec<Change>,
     /// Bytes of all its events in the log; 0 as long as its end was not seen.
@@ -160,6 +164,7 @@ impl Transaction {
             committed_at_micros: 0,
             last_committed: 0,
             sequence_number: 0,
+            thread: None,
             changes: Vec::new(),
             bytes: 0,
             parts: 0,

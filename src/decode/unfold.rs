@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use crc32fast::Hasher;
 
 use super::DecoderOptions;
 use super::checksum::Checksum;
@@ -31,6 +32,7 @@ pub struct Unfolder {
     max_event_bytes: u64,
     coordinates: Coordinates,
     checksum: Checksum,
+    hasher: Hasher,
     fragments: Fragments,
     payload: Payload,
     /// Where the payload that is open starts and ends.
@@ -49,6 +51,7 @@ impl Unfolder {
             max_event_bytes: options.max_event_bytes,
             coordinates: options.start.clone(),
             checksum: if options.initial_checksum { Checksum::Crc32 } else { Checksum::Off },
+            hasher: Hasher::new(),
             fragments: Fragments::default(),
             payload: Payload::default(),
             outer: None,
@@ -90,16 +93,16 @@ impl Unfolder {
         self.is_given = true;
     }
 
-    /// Whether a frame is there that was not looked at.
+    /// Whether there may be events that were not taken.
     #[inline]
-    pub(super) fn is_given(&self) -> bool {
-        self.is_given
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_given || self.outer.is_some()
     }
 
     /// As [`Unfolder::next`]: whether there is an event, which [`Unfolder::event`] lends.
     #[inline]
     pub(super) fn unfold(&mut self) -> Result<bool> {
-        if !self.is_given && self.outer.is_none() && self.stopped.is_none() { Ok(false) } else { self.unfold_next() }
+        if !self.is_busy() && self.stopped.is_none() { Ok(false) } else { self.unfold_next() }
     }
 
     fn unfold_next(&mut self) -> Result<bool> {
@@ -230,11 +233,11 @@ impl Unfolder {
                 let format = FormatDescription::read(&mut cursor.clone())?;
                 // Without checksums in use the bytes are there, but a server that changes the event for a dump leaves
                 // them as they were.
-                format.checksum.strip(event, cursor)?;
+                format.checksum.strip(event, cursor, &self.hasher)?;
                 Ok(Some(format.checksum))
             }
             _ => {
-                self.checksum.strip(event, cursor)?;
+                self.checksum.strip(event, cursor, &self.hasher)?;
                 Ok(None)
             }
         }

@@ -10,12 +10,21 @@ pub struct DeleteConfig {
     pub green: ServerUrl,
     /// Whether green's data goes too. Refused once green is production.
     pub delete_target: bool,
+    /// The other server: behind a switchover it has a record of its own, which goes too.
+    pub blue: Option<ServerUrl>,
 }
 
 impl DeleteConfig {
     /// Ends the deployment and keeps green's data.
     pub fn new(green: ServerUrl) -> DeleteConfig {
-        DeleteConfig { green, delete_target: false }
+        DeleteConfig { green, delete_target: false, blue: None }
+    }
+
+    /// The same, with what a switchover left on the other server.
+    #[must_use]
+    pub fn with_blue(mut self, blue: ServerUrl) -> DeleteConfig {
+        self.blue = Some(blue);
+        self
     }
 
     /// The same, and whether green's data goes too.
@@ -36,10 +45,12 @@ pub struct Deleted {
     pub status: Status,
     /// The schemas dropped on green.
     pub dropped_schemas: Vec<String>,
+    /// What could not be seen to, for a person.
+    pub notes: Vec<String>,
 }
 
 /// Ends a deployment: removes what the library keeps on green, and with `delete_target` the data that `create` put
-/// there. Blue is never touched; after a switchover, neither are the new production's data nor the old environment.
+/// there. No data of blue is touched; after a switchover, neither are the new production's nor the old environment's.
 ///
 /// Can be called again after it was interrupted.
 ///
@@ -47,9 +58,25 @@ pub struct Deleted {
 /// `State` where there is no deployment, where a switchover is under way, or where green is production and
 /// `delete_target` was asked for.
 pub async fn delete(config: &DeleteConfig) -> Result<Deleted> {
+    let state = |message: &'static str| {
+        Error::new(ErrorKind::State, message).at(|place| place.server = Some(config.green.address()))
+    };
+    let mut notes = Vec::new();
+    let way_back = match &config.blue {
+        Some(blue) => match Deployment::of(blue).await {
+            Ok(record) => record.filter(Deployment::is_way_back).map(|record| (blue, record)),
+            // The old production may be gone for good: that must not keep the deployment.
+            Err(error) => {
+                notes.push(format!("what a switchover may have left on the other server was not looked for: {error}"));
+                None
+            }
+        },
+        None => None,
+    };
+    if way_back.as_ref().is_some_and(|(_, record)| record.status == Status::SwitchoverInProgress) {
+        return Err(state("a rollback is under way").with_advice("run `rollback` again: it finishes or undoes it"));
+    }
     let mut green = Session::open(&config.green).await?;
-    let place = |error: Error| error.at(|place| place.server = Some(config.green.address()));
-    let state = |message: &'static str| place(Error::new(ErrorKind::State, message));
     let deployment = Deployment::read(&mut green).await?.ok_or_else(|| {
         state("there is no deployment on this server")
             .with_advice("check the URL of green: the deployment is kept there, and may be deleted already")
@@ -71,6 +98,18 @@ pub async fn delete(config: &DeleteConfig) -> Result<Deleted> {
             }
         }
     }
+    // First that one: what green says of itself is what leads a second call here.
+    if let Some((blue, record)) = way_back {
+        let mut session = Session::open(blue).await?;
+        let from = record.status;
+        if !matches!(from, Status::SwitchoverCompleted | Status::Deleting)
+            && !Deployment::change_status(&mut session, from, Status::Deleting).await?
+        {
+            return Err(state("the deployment changed while it was to be deleted").with_advice("look at `status`"));
+        }
+        session.run("DROP DATABASE IF EXISTS bluegreen").await?;
+        session.close().await;
+    }
     let mut dropped_schemas = Vec::new();
     if config.delete_target {
         // Only what `create` made: whatever else is on the server is not ours.
@@ -82,7 +121,7 @@ pub async fn delete(config: &DeleteConfig) -> Result<Deleted> {
     }
     green.run("DROP DATABASE IF EXISTS bluegreen").await?;
     green.close().await;
-    Ok(Deleted { name: deployment.name, status: deployment.status, dropped_schemas })
+    Ok(Deleted { name: deployment.name, status: deployment.status, dropped_schemas, notes })
 }
 
 /// The schemas that `create` noted before it made them on green.

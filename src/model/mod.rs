@@ -15,5 +15,6 @@ pub use frame::Frame;
 pub use gtid::{Gtid, GtidPosition, GtidSet, MariaDbGtid, MariaDbGtidList, MySqlGtid};
 pub use position::{Coordinates, Position, StartPosition};
 pub use server::{Flavor, ServerIdentity, ServerVersion};
-pub use table::{Column, ColumnKind, Table, TableName, UniqueKey};
+pub(crate) use table::modern_charset;
+pub use table::{Column, ColumnKind, Reference, Table, TableName, UniqueKey};
 pub use value::{Json, JsonNumber, TemporalParts, Value};

@@ -3,7 +3,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::{Flavor, GtidPosition};
+use super::{Flavor, Gtid, GtidPosition};
 
 /// A log file and a byte offset in it.
 ///
@@ -68,6 +68,19 @@ impl Position {
     /// A position by its parts.
     pub fn new(coordinates: Coordinates, gtid: Option<GtidPosition>) -> Position {
         Position { coordinates, gtid }
+    }
+
+    /// Moves behind what ends at `end` and has these GTIDs. `false`: one of them is of the other flavour, and the position
+    /// stays where it was but for the GTIDs before that one.
+    #[must_use]
+    pub fn pass<'g>(&mut self, gtids: impl IntoIterator<Item = &'g Gtid>, end: Coordinates) -> bool {
+        if let Some(executed) = &mut self.gtid
+            && !gtids.into_iter().all(|gtid| executed.insert(gtid))
+        {
+            return false;
+        }
+        self.coordinates = end;
+        true
     }
 
     /// Whether everything before `other` is before `self` too. By GTID where both know theirs, else by coordinates;

@@ -45,7 +45,33 @@ impl ServerVersion {
     pub fn is_at_least(&self, flavor: Flavor, version: (u16, u16, u16)) -> bool {
         self.flavor == flavor && (self.major, self.minor, self.patch) >= version
     }
+
+    /// Whether it says how its accounts are made (`SHOW CREATE USER`).
+    pub(crate) fn shows_accounts(&self) -> bool {
+        self.flavor == Flavor::MariaDb || self.is_at_least(Flavor::MySql, (5, 7, 6))
+    }
+
+    /// Whether a session may set a mode, given by its name in capitals, that an older server of the flavour knows.
+    pub(crate) fn knows_sql_mode(&self, mode: &str) -> bool {
+        !self.is_at_least(Flavor::MySql, (8, 0, 11)) || !REMOVED_SQL_MODES.contains(&mode)
+    }
 }
+
+/// Modes that MySQL 8.0.11 removed (MySQL 8.0 reference manual, "Server SQL Modes"): they say how names are printed and
+/// whether GRANT makes accounts.
+const REMOVED_SQL_MODES: [&str; 11] = [
+    "DB2",
+    "MAXDB",
+    "MSSQL",
+    "MYSQL323",
+    "MYSQL40",
+    "NO_AUTO_CREATE_USER",
+    "NO_FIELD_OPTIONS",
+    "NO_KEY_OPTIONS",
+    "NO_TABLE_OPTIONS",
+    "ORACLE",
+    "POSTGRESQL",
+];
 
 impl PartialOrd for ServerVersion {
     /// `None` between the flavours: their numbers have nothing to do with each other.

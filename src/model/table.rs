@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::fmt;
 
 /// A table's schema and name, as the server spells them.
@@ -41,8 +42,8 @@ pub struct Table {
     pub unique_keys: Vec<UniqueKey>,
     /// The storage engine's name, `InnoDB` for example.
     pub engine: String,
-    /// The tables that its foreign keys refer to.
-    pub references: Vec<TableName>,
+    /// Its foreign keys.
+    pub references: Vec<Reference>,
 }
 
 /// One column as the catalogue describes it.
@@ -127,10 +128,70 @@ pub struct UniqueKey {
     pub is_whole: bool,
 }
 
+/// A foreign key: columns whose values, where none is NULL, must be those of a row of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reference {
+    /// The table that it refers to; it may be the same one.
+    pub table: TableName,
+    /// Indexes into [`Table::columns`].
+    pub columns: Vec<usize>,
+    /// The columns there, one for each of `columns`.
+    pub referenced: Vec<String>,
+}
+
+impl Reference {
+    /// A foreign key to a table, without columns yet.
+    pub fn new(table: TableName) -> Reference {
+        Reference { table, columns: Vec::new(), referenced: Vec::new() }
+    }
+}
+
 impl Table {
     /// The key that names a row: the primary key, else the first unique key over whole NOT NULL columns. `None`: rows
     /// can only be told by all their columns.
     pub fn row_key(&self) -> Option<&UniqueKey> {
         self.unique_keys.iter().find(|key| key.is_row_key)
+    }
+}
+
+/// A character set's or collation's name as the newest servers have it: MySQL 8.0.30 and MariaDB 10.6 renamed `utf8`, and
+/// its collations, to `utf8mb3`.
+pub(crate) fn modern_charset(name: &str) -> Cow<'_, str> {
+    match name.strip_prefix("utf8") {
+        Some(rest) if rest.is_empty() || rest.starts_with('_') => format!("utf8mb3{rest}").into(),
+        _ => name.into(),
+    }
+}
+
+#[cfg(test)]
+impl Column {
+    /// A column that may be NULL, without a character set and a length.
+    pub(crate) fn sample(name: &str, kind: ColumnKind, full_type: &str) -> Column {
+        Column {
+            name: name.into(),
+            kind,
+            full_type: full_type.into(),
+            is_unsigned: false,
+            is_nullable: true,
+            is_generated: false,
+            charset: None,
+            collation: None,
+            length: None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Table {
+    /// A table of the schema `s` without keys.
+    pub(crate) fn sample(name: &str, columns: Vec<Column>) -> Table {
+        Table {
+            name: TableName::new("s", name),
+            columns,
+            unique_keys: Vec::new(),
+            engine: "InnoDB".into(),
+            references: Vec::new(),
+        }
     }
 }

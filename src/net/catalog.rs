@@ -2,10 +2,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::session::Session;
 use crate::error::Result;
-use crate::model::{Column, ColumnKind, Table, TableName, UniqueKey};
+use crate::model::{Column, ColumnKind, Reference, Table, TableName, UniqueKey};
 
 /// Follows a schema's name in lower case: neither the server's own nor this library's.
 pub(crate) const NOT_SYSTEM: &str = "NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys', 'bluegreen')";
+
+/// Follows an account's name: not one of the servers' own. MariaDB's PUBLIC stands for everybody.
+pub(crate) const NOT_SYSTEM_USER: &str =
+    "NOT IN ('mysql.sys', 'mysql.session', 'mysql.infoschema', 'mariadb.sys', 'PUBLIC')";
 
 /// The names of all schemas that are not the server's or this library's own.
 pub(crate) async fn schemas(session: &mut Session) -> Result<Vec<String>> {
@@ -99,16 +103,25 @@ async fn read(session: &mut Session, filter: &str, types: &str) -> Result<Vec<Ta
             key.columns.extend(index);
         }
     }
-    let references = session
+    let parts = session
         .rows(&format!(
-            "SELECT DISTINCT TABLE_SCHEMA, TABLE_NAME, REFERENCED_TABLE_SCHEMA, REFERENCED_TABLE_NAME \
-             FROM information_schema.KEY_COLUMN_USAGE WHERE {filter} AND REFERENCED_TABLE_NAME IS NOT NULL"
+            "SELECT TABLE_SCHEMA, TABLE_NAME, CONSTRAINT_NAME, COLUMN_NAME, REFERENCED_TABLE_SCHEMA, \
+             REFERENCED_TABLE_NAME, REFERENCED_COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE \
+             WHERE {filter} AND REFERENCED_TABLE_NAME IS NOT NULL ORDER BY ORDINAL_POSITION"
         ))
         .await?;
-    for row in references {
-        if let Some(table) = tables.get_mut(&TableName::new(row.text(0), row.text(1))) {
-            table.references.push(TableName::new(row.text(2), row.text(3)));
-        }
+    let mut references: BTreeMap<(TableName, String), Reference> = BTreeMap::new();
+    for row in parts {
+        let (name, column) = (TableName::new(row.text(0), row.text(1)), row.text(3));
+        let index = tables.get(&name).and_then(|table| table.columns.iter().position(|other| other.name == column));
+        let Some(index) = index else { continue };
+        let reference = references.entry((name, row.text(2)));
+        let reference = reference.or_insert_with(|| Reference::new(TableName::new(row.text(4), row.text(5))));
+        reference.columns.push(index);
+        reference.referenced.push(row.text(6));
+    }
+    for ((name, _), reference) in references {
+        tables.entry(name).and_modify(|table| table.references.push(reference));
     }
     Ok(tables.into_values().collect())
 }

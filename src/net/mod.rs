@@ -7,6 +7,7 @@
 //! 3. The types of the driver stay inside this module.
 
 mod catalog;
+mod knot;
 mod packets;
 mod server;
 mod session;
@@ -18,7 +19,8 @@ mod wire;
 pub use self::server::{BinlogSettings, Server};
 pub use self::url::{ServerUrl, TlsMode};
 
-pub(crate) use self::catalog::{NOT_SYSTEM, schemas, sequences, tables, targets};
+pub(crate) use self::catalog::{NOT_SYSTEM, NOT_SYSTEM_USER, schemas, sequences, tables, targets};
+pub(crate) use self::knot::Patience;
 pub(crate) use self::session::{Done, Row, Session};
-pub(crate) use self::sql::{identifier, qualified, text_literal};
+pub(crate) use self::sql::{account, identifier, qualified, text_literal};
 pub(crate) use self::wire::Wire;

@@ -14,6 +14,8 @@ pub(crate) struct Session {
     address: String,
     /// Bound on one statement's answer.
     limit: Duration,
+    /// An answer did not come in time. It may come later, when it would be taken for the next statement's.
+    is_given_up: bool,
 }
 
 /// One row of a result, as the text protocol has it.
@@ -80,7 +82,7 @@ impl Session {
                 return Err(Error::new(ErrorKind::Unreachable, message).at(|place| place.server = Some(address)));
             }
         };
-        let mut session = Session { conn, address, limit: Duration::from_secs(60) };
+        let mut session = Session { conn, address, limit: Duration::from_secs(60), is_given_up: false };
         session
             .run(
                 "SET SESSION time_zone = '+00:00', sql_mode = 'NO_AUTO_VALUE_ON_ZERO', autocommit = 1, \
@@ -96,6 +98,11 @@ impl Session {
         self
     }
 
+    /// Bounds the answers to the statements from now on.
+    pub(crate) fn set_limit(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
     /// The server's address, for messages.
     pub(crate) fn address(&self) -> &str {
         &self.address
@@ -109,12 +116,23 @@ impl Session {
     async fn bounded<T>(
         limit: Duration,
         address: &str,
+        is_given_up: &mut bool,
         work: impl Future<Output = mysql_async::Result<T>>,
     ) -> Result<T> {
+        let lost = |message: String| {
+            Err(Error::new(ErrorKind::Disconnected, message).at(|place| place.server = Some(address.to_owned())))
+        };
+        if *is_given_up {
+            return lost("an earlier answer on this connection did not come".into());
+        }
+        // Whoever drops the future leaves an answer behind, too.
+        *is_given_up = true;
         match tokio::time::timeout(limit, work).await {
-            Ok(answer) => answer.map_err(|error| translate(error, address)),
-            Err(_) => Err(Error::new(ErrorKind::Disconnected, format!("no answer within {} s", limit.as_secs()))
-                .at(|place| place.server = Some(address.to_owned()))),
+            Ok(answer) => {
+                *is_given_up = false;
+                answer.map_err(|error| translate(error, address))
+            }
+            Err(_) => lost(format!("no answer within {} s", limit.as_secs())),
         }
     }
 
@@ -123,7 +141,8 @@ impl Session {
     /// # Errors
     /// The server's refusal, or `Disconnected`.
     pub(crate) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>> {
-        let rows: Vec<mysql_async::Row> = Session::bounded(self.limit, &self.address, self.conn.query(sql)).await?;
+        let rows: Vec<mysql_async::Row> =
+            Session::bounded(self.limit, &self.address, &mut self.is_given_up, self.conn.query(sql)).await?;
         Ok(rows.into_iter().map(row).collect())
     }
 
@@ -137,9 +156,9 @@ impl Session {
     /// # Errors
     /// The server's refusal, `Disconnected`, or what `each` returns.
     pub(crate) async fn each_row(&mut self, sql: &str, mut each: impl FnMut(Row) -> Result<()> + Send) -> Result<()> {
-        let (limit, address) = (self.limit, &self.address);
-        let mut result = Session::bounded(limit, address, self.conn.query_iter(sql)).await?;
-        while let Some(next) = Session::bounded(limit, address, result.next()).await? {
+        let (limit, address, given_up) = (self.limit, &self.address, &mut self.is_given_up);
+        let mut result = Session::bounded(limit, address, given_up, self.conn.query_iter(sql)).await?;
+        while let Some(next) = Session::bounded(limit, address, given_up, result.next()).await? {
             each(row(next))?;
         }
         Ok(())
@@ -156,11 +175,11 @@ impl Session {
         batch_bytes: usize,
         batches: &tokio::sync::mpsc::Sender<Vec<Row>>,
     ) -> Result<u64> {
-        let (limit, address) = (self.limit, self.address.clone());
+        let (limit, address, given_up) = (self.limit, self.address.clone(), &mut self.is_given_up);
         let nobody = |_| Error::internal("nobody receives the rows of a query");
-        let mut result = Session::bounded(limit, &address, self.conn.query_iter(sql)).await?;
+        let mut result = Session::bounded(limit, &address, given_up, self.conn.query_iter(sql)).await?;
         let (mut batch, mut bytes, mut rows) = (Vec::new(), 0, 0);
-        while let Some(next) = Session::bounded(limit, &address, result.next()).await? {
+        while let Some(next) = Session::bounded(limit, &address, given_up, result.next()).await? {
             let next = row(next);
             bytes += next.0.iter().flatten().map(Vec::len).sum::<usize>();
             batch.push(next);
@@ -193,9 +212,9 @@ impl Session {
     /// # Errors
     /// The server's refusal, or `Disconnected`.
     pub(crate) async fn run_bytes(&mut self, sql: &[u8]) -> Result<()> {
-        let (limit, address) = (self.limit, &self.address);
-        let result = Session::bounded(limit, address, self.conn.query_iter(sql.to_vec())).await?;
-        Session::bounded(limit, address, result.drop_result()).await
+        let (limit, address, given_up) = (self.limit, &self.address, &mut self.is_given_up);
+        let result = Session::bounded(limit, address, given_up, self.conn.query_iter(sql.to_vec())).await?;
+        Session::bounded(limit, address, given_up, result.drop_result()).await
     }
 
     /// Runs `count` statements, separated by `;`, in one round trip.
@@ -208,13 +227,13 @@ impl Session {
         count: usize,
     ) -> std::result::Result<Vec<Done>, (usize, Error)> {
         let mut done = Vec::with_capacity(count);
-        let (limit, address) = (self.limit, &self.address);
+        let (limit, address, given_up) = (self.limit, &self.address, &mut self.is_given_up);
         let query = self.conn.query_iter(script);
-        let mut result = Session::bounded(limit, address, query).await.map_err(|error| (0, error))?;
+        let mut result = Session::bounded(limit, address, given_up, query).await.map_err(|error| (0, error))?;
         // The driver cannot tell a last answer without rows from none at all, so the answers are counted.
         while done.len() < count {
             done.push(Done { affected: result.affected_rows(), warnings: result.warnings() });
-            let rest = Session::bounded(limit, address, async {
+            let rest = Session::bounded(limit, address, given_up, async {
                 // Skips rows, if any, and goes on to the next statement's answer.
                 while result.next().await?.is_some() {}
                 Ok(())
@@ -222,6 +241,18 @@ impl Session {
             rest.await.map_err(|error| (done.len(), error))?;
         }
         Ok(done)
+    }
+
+    /// Ends another connection. One that has ended by itself is as good.
+    ///
+    /// # Errors
+    /// The server's refusal, or `Disconnected`.
+    pub(crate) async fn end_connection(&mut self, id: u64) -> Result<()> {
+        const UNKNOWN_THREAD: u16 = 1094;
+        match self.run(&format!("KILL {id}")).await {
+            Err(error) if error.code() != Some(UNKNOWN_THREAD) => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Says good-bye to the server.

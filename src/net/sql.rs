@@ -19,6 +19,16 @@ pub(crate) fn text_literal(text: &str) -> String {
     literal
 }
 
+/// `'user'@'host'`, or `'role'` where there is no host, for a session that has backslash escapes: account names take no
+/// literal with a character set.
+pub(crate) fn account(user: &str, host: &str) -> String {
+    let quoted = |text: &str| format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"));
+    match host {
+        "" => quoted(user),
+        _ => format!("{}@{}", quoted(user), quoted(host)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -27,5 +37,7 @@ mod tests {
     fn names_and_text_are_quoted() {
         assert_eq!(identifier("a`b"), "`a``b`");
         assert_eq!(text_literal("'é"), "_utf8mb4 x'27c3a9'");
+        assert_eq!(account("a'b", "%"), r"'a\'b'@'%'");
+        assert_eq!(account(r"role\", ""), r"'role\\'");
     }
 }

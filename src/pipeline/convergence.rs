@@ -1,7 +1,7 @@
 //! A stream that is interrupted anywhere comes to what blue has: logs of the testkit through the real decoder and the real
-//! planner to a model of green in memory.
+//! planner to a model of green in memory, whole or over any number of lanes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use proptest::prelude::*;
 
@@ -10,7 +10,7 @@ use crate::apply::Checkpoint;
 use crate::decode::{Assembled, Assembler, DecoderOptions, Image, RowBuffer, ValueRef};
 use crate::model::{
     Column, ColumnKind, Coordinates, Flavor, Frame, Gtid, GtidPosition, MariaDbGtid, MySqlGtid, Position,
-    ServerVersion, Table, TableName, UniqueKey,
+    ServerIdentity, ServerVersion, Table, TableName, UniqueKey,
 };
 use crate::net::Server;
 use crate::plan::{Group, Planner, RowOp};
@@ -43,6 +43,8 @@ struct Wish {
     is_keyless: bool,
     deletes: bool,
     id: i64,
+    /// The key that the row gets.
+    new_id: i64,
     n: i64,
 }
 
@@ -58,6 +60,10 @@ enum Fate {
     FailsBefore,
     /// It is committed, and the engine starts again without knowing.
     FailsAfter,
+    /// Its shares wait for their lanes, of which this one commits its next.
+    IsShared(usize),
+    /// The same, and the engine starts again.
+    IsSharedAndFails(usize),
 }
 
 /// Rows by table: a key and a number; without a key the number is its own key, with how often it is there.
@@ -103,7 +109,11 @@ fn fulfil(tables: &Tables, wish: &Wish) -> Option<Change> {
     let (before, after) = match wish.is_keyless {
         true if wish.deletes => (Some((row(wish.n)?.0, 0)), None),
         true => (None, Some((wish.n, 0))),
-        false => (row(wish.id), (!wish.deletes).then_some((wish.id, wish.n))),
+        false => {
+            let (before, is_free) = (row(wish.id), row(wish.new_id).is_none());
+            let id = if before.is_some() && is_free { wish.new_id } else { wish.id };
+            (before, (!wish.deletes).then_some((id, wish.n)))
+        }
     };
     (before.is_some() || after.is_some()).then_some(Change { table, before, after })
 }
@@ -117,7 +127,9 @@ struct Blue {
     prepared: BTreeMap<u8, Vec<Change>>,
     /// The last number of each domain.
     numbers: BTreeMap<u32, u64>,
-    committed: u64,
+    /// The rows after each number of transactions.
+    states: Vec<Tables>,
+    row_changes: u64,
 }
 
 struct Logged {
@@ -135,7 +147,8 @@ impl Blue {
             tables: no_rows(),
             prepared: BTreeMap::new(),
             numbers: BTreeMap::new(),
-            committed: 0,
+            states: vec![no_rows()],
+            row_changes: 0,
         }
     }
 
@@ -149,7 +162,7 @@ impl Blue {
                     changes.push(change);
                 }
                 self.log(number, None, &changes, [Query::begin().into()], Event::xid(number as u64));
-                self.committed += 1;
+                self.committed(&changes);
             }
             Action::Xa(xa, commits) => match self.prepared.remove(xa) {
                 None => {
@@ -172,13 +185,17 @@ impl Blue {
                     let verb = if *commits { "COMMIT" } else { "ROLLBACK" };
                     let end = Query::new("", format!("XA {verb} {}", xid(*xa)));
                     self.log(number, Some((xa_id(*xa), true)), &[], [], end.into());
-                    if *commits {
-                        changes.iter().for_each(|change| make(&mut self.tables, change));
-                    }
-                    self.committed += 1;
+                    let changes = if *commits { changes } else { Vec::new() };
+                    changes.iter().for_each(|change| make(&mut self.tables, change));
+                    self.committed(&changes);
                 }
             },
         }
+    }
+
+    fn committed(&mut self, changes: &[Change]) {
+        self.states.push(self.tables.clone());
+        self.row_changes += changes.len() as u64;
     }
 
     fn log<const N: usize>(
@@ -293,18 +310,40 @@ fn table(name: &str) -> Table {
     }
 }
 
-/// Green: its rows, and the checkpoint that is written with them.
+/// Green: its rows, and the checkpoints that are written with them.
 struct Green {
     tables: Tables,
     checkpoint: Checkpoint,
+    /// Those of lanes; none: green is a prefix.
+    lanes: Vec<Checkpoint>,
+}
+
+fn advance(checkpoint: &mut Checkpoint, group: &Group) {
+    checkpoint.position = group.position.clone();
+    checkpoint.resume = group.resume.clone();
+    checkpoint.transactions += group.transactions;
+    checkpoint.row_changes += group.row_changes;
 }
 
 impl Green {
-    fn commit(&mut self, group: &Group) {
+    /// What a start finds, as `checkpoint::read` does.
+    fn found(&self) -> Checkpoint {
+        let last = self.lanes.iter().min_by_key(|lane| lane.transactions).unwrap_or(&self.checkpoint);
+        Checkpoint { lanes: self.lanes.iter().map(|lane| lane.position.clone()).collect(), ..last.clone() }
+    }
+
+    /// Ends the lanes with it.
+    fn commit(&mut self, group: &Group, source: &ServerIdentity) {
+        self.checkpoint = Checkpoint { source: source.clone(), ..self.found() };
+        self.lanes.clear();
+        self.checkpoint.lanes.clear();
         change(&mut self.tables, group, group.ops.len());
-        self.checkpoint.position = group.position.clone();
-        self.checkpoint.resume = group.resume.clone();
-        self.checkpoint.transactions += group.transactions;
+        advance(&mut self.checkpoint, group);
+    }
+
+    fn commit_share(&mut self, lane: usize, share: &Group) {
+        change(&mut self.tables, share, share.ops.len());
+        advance(&mut self.lanes[lane], share);
     }
 
     /// Half of it, and back.
@@ -336,36 +375,112 @@ fn read(image: Image<'_>) -> (i64, i64) {
     (value(0), value(1))
 }
 
+/// An engine with lanes, each of which has shares that wait for it.
+struct Engine<'a> {
+    blue: &'a Blue,
+    green: &'a mut Green,
+    source: ServerIdentity,
+    planner: Planner,
+    waiting: Vec<VecDeque<Group>>,
+    must_be_whole: bool,
+}
+
+impl Engine<'_> {
+    fn commit_next(&mut self, lane: usize) {
+        if let Some(share) = self.waiting.get_mut(lane).and_then(VecDeque::pop_front) {
+            self.green.commit_share(lane, &share);
+        }
+    }
+
+    fn wait_for_lanes(&mut self) {
+        for lane in 0..self.waiting.len() {
+            while !self.waiting[lane].is_empty() {
+                self.commit_next(lane);
+            }
+        }
+    }
+
+    fn commit(&mut self, group: &Group) {
+        self.wait_for_lanes();
+        self.must_be_whole = group.resume.is_some();
+        self.green.commit(group, &self.source);
+        self.assert_prefix();
+    }
+
+    fn end_lanes(&mut self) {
+        self.wait_for_lanes();
+        let found = self.green.found();
+        assert!(found.is_level());
+        self.green.checkpoint = Checkpoint { lanes: Vec::new(), ..found };
+        self.green.lanes.clear();
+        self.assert_prefix();
+    }
+
+    fn assert_prefix(&self) {
+        let state = &self.blue.states[self.green.checkpoint.transactions as usize];
+        assert_eq!(&self.green.tables, state, "green is no prefix of blue");
+    }
+
+    fn share_out(&mut self, group: Group) {
+        if self.must_be_whole || group.resume.is_some() || self.waiting.is_empty() {
+            return self.commit(&group);
+        }
+        let mut shares = group.spread(self.waiting.len()).unwrap();
+        if let [whole] = &mut shares[..] {
+            return self.commit(whole);
+        }
+        if self.green.lanes.is_empty() {
+            let start = Checkpoint { source: self.source.clone(), ..self.green.checkpoint.clone() };
+            self.green.lanes = vec![start; shares.len()];
+        }
+        self.waiting.iter_mut().zip(shares).for_each(|(lane, share)| lane.push_back(share));
+    }
+}
+
 /// Runs an engine from the checkpoint until its fate ends it, or the log ends: `true` then.
-fn run(blue: &Blue, green: &mut Green, server: &Server, fates: &mut impl Iterator<Item = Fate>) -> bool {
+fn run(blue: &Blue, green: &mut Green, server: &Server, lanes: usize, fates: &mut impl Iterator<Item = Fate>) -> bool {
     let flavor = release(blue.place).flavor();
-    let mut planner = planner(["a", "k"].map(table).into(), flavor, server, &green.checkpoint);
-    // As `Applier::follow`.
-    green.checkpoint.source = server.identity.clone();
-    let start = green.checkpoint.start_again();
+    let found = green.found();
+    let planner = planner(["a", "k"].map(table).into(), flavor, server, &found);
+    // As `session` does.
+    if found.is_level() {
+        green.lanes.clear();
+        green.checkpoint = Checkpoint { lanes: Vec::new(), ..found.clone() };
+    }
+    let start = found.start_again();
     let options = DecoderOptions::new(flavor, start.coordinates.clone());
-    let mut assembler = Assembler::new(options).with_unprepared(green.checkpoint.resume.is_some());
+    let mut assembler = Assembler::new(options).with_unprepared(found.resume.is_some());
+    let must_be_whole = !green.lanes.is_empty() || found.resume.is_some();
+    let waiting = if lanes > 1 { vec![VecDeque::new(); lanes] } else { Vec::new() };
+    let mut engine = Engine { blue, green, source: server.identity.clone(), planner, waiting, must_be_whole };
     for frame in blue.dump(start) {
         assembler.push(frame).unwrap();
         while let Some(item) = assembler.next().unwrap() {
-            add(&mut planner, item);
+            add(&mut engine.planner, item);
             let fate = fates.next().unwrap_or(Fate::Commits);
-            let group = if fate == Fate::Gathers { None } else { planner.take() };
+            let group = if fate == Fate::Gathers { None } else { engine.planner.take() };
             if let Some(group) = group {
                 if matches!(fate, Fate::IsRetried | Fate::FailsBefore) {
-                    green.undo(&group);
+                    engine.wait_for_lanes();
+                    engine.green.undo(&group);
                 }
-                if fate != Fate::FailsBefore {
-                    green.commit(&group);
+                match fate {
+                    Fate::FailsBefore => {}
+                    Fate::IsShared(_) | Fate::IsSharedAndFails(_) => engine.share_out(group),
+                    _ => engine.commit(&group),
                 }
             }
-            if matches!(fate, Fate::FailsBefore | Fate::FailsAfter) {
+            if let Fate::IsShared(lane) | Fate::IsSharedAndFails(lane) = fate {
+                engine.commit_next(lane);
+            }
+            if matches!(fate, Fate::FailsBefore | Fate::FailsAfter | Fate::IsSharedAndFails(_)) {
                 return false;
             }
         }
     }
-    if let Some(group) = planner.take() {
-        green.commit(&group);
+    match engine.planner.take() {
+        Some(group) => engine.commit(&group),
+        None => engine.end_lanes(),
     }
     true
 }
@@ -386,8 +501,10 @@ fn places() -> impl Strategy<Value = Place> {
 }
 
 fn actions() -> impl Strategy<Value = Action> {
-    let wish = (any::<bool>(), proptest::bool::weighted(0.3), 0..4_i64, 0..3_i64)
-        .prop_map(|(is_keyless, deletes, id, n)| Wish { is_keyless, deletes, id, n });
+    let new_id = proptest::option::weighted(0.3, 0..4_i64);
+    let wish = (any::<bool>(), proptest::bool::weighted(0.3), 0..4_i64, new_id, 0..3_i64).prop_map(
+        |(is_keyless, deletes, id, new_id, n)| Wish { is_keyless, deletes, id, new_id: new_id.unwrap_or(id), n },
+    );
     prop_oneof![
         3 => proptest::collection::vec(wish, 0..5).prop_map(Action::Commit),
         2 => (0..3_u8, proptest::bool::weighted(0.7)).prop_map(|(xa, commits)| Action::Xa(xa, commits)),
@@ -401,6 +518,8 @@ fn fates() -> impl Strategy<Value = Fate> {
         1 => Just(Fate::IsRetried),
         1 => Just(Fate::FailsBefore),
         1 => Just(Fate::FailsAfter),
+        8 => (0..5_usize).prop_map(Fate::IsShared),
+        2 => (0..5_usize).prop_map(Fate::IsSharedAndFails),
     ]
 }
 
@@ -410,12 +529,12 @@ fn cases() -> u32 {
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
-    /// Any transactions, any grouping, any fault and any restart leave green as blue is; and whatever comes a second time
-    /// does nothing.
+    /// Any transactions, any grouping, any lanes, any fault and any restart leave green as blue is, by way of prefixes of
+    /// blue wherever no lane is ahead; and whatever comes a second time does nothing.
     #[test]
     fn green_comes_to_what_blue_has(
         place in places(), actions in proptest::collection::vec(actions(), 1..40),
-        fates in proptest::collection::vec(fates(), 0..200),
+        fates in proptest::collection::vec(fates(), 0..200), lanes in proptest::collection::vec(1..5_usize, 1..6),
     ) {
         let mut blue = Blue::new(place);
         for (number, action) in actions.iter().enumerate() {
@@ -425,26 +544,30 @@ proptest! {
         let gtid = (place != Place::MySqlFile).then(|| GtidPosition::empty(release(place).flavor()));
         let beginning = Position::new(Coordinates::new(FILE, 4), gtid);
         let checkpoint = Checkpoint::start(servers[0].identity.clone(), beginning.clone());
-        let mut green = Green { tables: no_rows(), checkpoint };
+        let mut green = Green { tables: no_rows(), checkpoint, lanes: Vec::new() };
+        let mut lanes = lanes.into_iter().cycle();
+        let mut lanes = || lanes.next().unwrap();
         let (mut fates, mut starts) = (fates.into_iter(), 0);
         let mut server = || {
             starts += 1;
             &servers[if place == Place::MariaDbFailover { starts % 2 } else { 0 }]
         };
-        while !run(&blue, &mut green, server(), &mut fates) {}
+        while !run(&blue, &mut green, server(), lanes(), &mut fates) {}
         prop_assert_eq!(&green.tables, &blue.tables);
-        prop_assert_eq!(green.checkpoint.transactions, blue.committed);
+        prop_assert_eq!(green.lanes.len(), 0);
+        prop_assert_eq!(green.checkpoint.transactions, blue.states.len() as u64 - 1);
+        prop_assert_eq!(green.checkpoint.row_changes, blue.row_changes);
         let waits = !blue.prepared.is_empty() && place != Place::MySqlGtid;
         prop_assert_eq!(green.checkpoint.resume.is_some(), waits);
 
         // Twice is once: from where it stands, and, where nothing is known but the position, from the beginning.
         let checkpoint = green.checkpoint.clone();
-        prop_assert!(run(&blue, &mut green, server(), &mut std::iter::empty()));
+        prop_assert!(run(&blue, &mut green, server(), lanes(), &mut std::iter::empty()));
         // MySQL's set of GTIDs says all; blue never sends again what is in it.
         if place != Place::MySqlGtid {
             green.checkpoint.resume = Some(beginning);
         }
-        prop_assert!(run(&blue, &mut green, server(), &mut std::iter::empty()));
+        prop_assert!(run(&blue, &mut green, server(), lanes(), &mut std::iter::empty()));
         prop_assert_eq!(&green.tables, &blue.tables);
         prop_assert_eq!(green.checkpoint.transactions, checkpoint.transactions);
         prop_assert_eq!(green.checkpoint.position.covers(&checkpoint.position), Some(true));

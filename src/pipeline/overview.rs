@@ -1,11 +1,11 @@
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
 use super::progress::{Progress, StreamFigures};
 use crate::apply::checkpoint::{self, Checkpoint, Stream};
-use crate::checks::{self, Check, Lag};
-use crate::deployment::{Deployment, Status};
+use crate::checks::{self, Check, Clocks, Lag, Lags, Mark};
+use crate::deployment::{Deployment, Proof, Status};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Position;
 use crate::net::{Server, ServerUrl, Session};
@@ -61,13 +61,28 @@ pub struct ReplicationState {
     /// Where blue's log ends.
     pub blue_head: Option<Point>,
     /// How far green is behind.
-    pub lag: LagFigures,
+    pub lag: LagsFigures,
     /// Row changes applied a second, over the last second.
     pub apply_rows_per_second: Option<f64>,
     /// At the pace of the last second; `null` where green does not catch up at that pace.
     pub caught_up_in_seconds: Option<f64>,
     /// The stream's own figures, where it runs in this process.
     pub stream: Option<StreamFigures>,
+}
+
+/// [`Lags`](checks::Lags) with every key, whatever is known.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct LagsFigures {
+    /// From what green durably holds to blue's head.
+    #[serde(flatten)]
+    pub end_to_end: LagFigures,
+    /// From what the stream has received to blue's head.
+    pub transport: LagFigures,
+    /// From what green durably holds to what the stream has received.
+    pub apply: LagFigures,
+    /// How far the servers' clocks are apart.
+    pub clocks: Option<Clocks>,
 }
 
 /// [`Lag`] with every key, whatever is known.
@@ -99,9 +114,9 @@ pub struct Conflicts {
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct VerificationState {
-    /// `never`: results of `verify` are not kept yet.
+    /// `equal`, `different`, or `never`.
     pub state: &'static str,
-    /// When it ended.
+    /// When it began, in seconds since 1970: what was committed before is part of it.
     pub finished_at: Option<f64>,
     /// Tables compared.
     pub tables: Option<u64>,
@@ -118,18 +133,23 @@ pub struct VerificationState {
 ///
 /// # Errors
 /// Where green cannot be read. A blue that does not answer shows as unknown.
-pub async fn overview(blue_url: &ServerUrl, green_url: &ServerUrl, stream: Option<&Progress>) -> Result<Overview> {
+pub async fn overview(
+    blue_url: &ServerUrl,
+    green_url: &ServerUrl,
+    stream: Option<&tokio::sync::watch::Receiver<Progress>>,
+) -> Result<Overview> {
     let mut green = Session::open(green_url).await?;
     let deployment = Deployment::read(&mut green).await?;
     let status = deployment.as_ref().map(|deployment| deployment.status);
     let is_over = status == Some(Status::SwitchoverCompleted);
+    let of_blue = if is_over { Deployment::of(blue_url).await.ok().flatten() } else { None };
     let before = checkpoint::read(&mut green, Stream::Forward).await?;
     let mut replication = ReplicationState {
         state: "none".into(),
         reason: None,
         checkpoint: before.as_ref().map(|checkpoint| Point::from(&checkpoint.position)),
         blue_head: None,
-        lag: LagFigures::default(),
+        lag: LagsFigures::default(),
         apply_rows_per_second: None,
         caught_up_in_seconds: None,
         stream: None,
@@ -140,30 +160,34 @@ pub async fn overview(blue_url: &ServerUrl, green_url: &ServerUrl, stream: Optio
         replication.state = "ended".into();
     } else {
         if let Some(before) = before {
-            replication = follow(blue_url, &mut green, &before).await?;
+            let received = || stream.and_then(|stream| stream.borrow().received.clone());
+            replication = follow(blue_url, &mut green, &before, received).await?;
         }
         let writes = scan(green_url).await;
         if let Ok(writes) = &writes {
-            let total = writes.iter().map(|write| write.row_count).sum();
-            conflicts = Conflicts { open: Some(total), total: Some(total) };
+            conflicts = Conflicts { open: Some(writes.open()), total: Some(writes.total()) };
         }
-        let config = SwitchoverConfig::new(blue_url.clone(), green_url.clone());
+        let mut config = SwitchoverConfig::new(blue_url.clone(), green_url.clone());
+        // Too much for a look every few seconds.
+        config.compares_definitions = false;
         let measured = switchover::dry_run(&config, &mut Scanned(watch::judge(&writes))).await;
         guardrails = match measured {
             Ok(report) => report.guardrails,
             Err(error) => vec![Check::unknown("servers_readable", &error), watch::judge(&writes)],
         };
     }
-    if let Some(progress) = stream.filter(|_| !is_over) {
+    if let Some(progress) = stream.filter(|_| !is_over).map(|stream| stream.borrow().clone()) {
         replication.state = progress.state.name().into();
         replication.reason = progress.state.reason().map(str::to_owned);
         replication.stream = Some(progress.figures());
     }
+    let proof = if status.is_some() { Proof::read(&mut green).await? } else { None };
     green.close().await;
     Ok(Overview {
         deployment: DeploymentState {
             production: match status {
-                Some(Status::SwitchoverCompleted) => Some(green_url.address()),
+                Some(Status::SwitchoverCompleted) => Deployment::leads_to_green(deployment.as_ref(), of_blue.as_ref())
+                    .map(|to_green| if to_green { green_url.address() } else { blue_url.address() }),
                 Some(Status::SwitchoverInProgress | Status::SwitchoverFailed) => None,
                 _ => Some(blue_url.address()),
             },
@@ -173,18 +197,34 @@ pub async fn overview(blue_url: &ServerUrl, green_url: &ServerUrl, stream: Optio
         },
         replication,
         conflicts,
-        verification: VerificationState {
-            state: "never",
-            finished_at: None,
-            tables: None,
-            rows: None,
-            differences: None,
-        },
+        verification: VerificationState::of(proof),
         guardrails,
     })
 }
 
-async fn scan(green: &ServerUrl) -> Result<Vec<watch::ForeignWrite>> {
+impl VerificationState {
+    fn of(proof: Option<Proof>) -> VerificationState {
+        let Some(proof) = proof else {
+            return VerificationState {
+                state: "never",
+                finished_at: None,
+                tables: None,
+                rows: None,
+                differences: None,
+            };
+        };
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        VerificationState {
+            state: if proof.equal { "equal" } else { "different" },
+            finished_at: Some(since.saturating_sub(proof.age).as_secs_f64()),
+            tables: Some(proof.tables),
+            rows: Some(proof.rows),
+            differences: Some(proof.differences),
+        }
+    }
+}
+
+async fn scan(green: &ServerUrl) -> Result<watch::ForeignWrites> {
     let scan = Box::pin(watch::scan(green, false));
     tokio::time::timeout(SCAN_LIMIT, scan).await.unwrap_or_else(|_| {
         Err(Error::new(ErrorKind::Timeout, "green's log is too long to be read at once")
@@ -193,15 +233,20 @@ async fn scan(green: &ServerUrl) -> Result<Vec<watch::ForeignWrite>> {
 }
 
 /// Two looks at the stream, a second apart.
-async fn follow(blue_url: &ServerUrl, green: &mut Session, before: &Checkpoint) -> Result<ReplicationState> {
+async fn follow(
+    blue_url: &ServerUrl,
+    green: &mut Session,
+    before: &Checkpoint,
+    received: impl Fn() -> Option<Mark>,
+) -> Result<ReplicationState> {
     let mut blue = blue(blue_url).await;
-    let first = lag(&mut blue, green).await;
+    let first = lag(&mut blue, green, &received).await;
     tokio::time::sleep(SAMPLE).await;
     let head = match &mut blue {
         Ok((server, session)) => server.head(session).await.ok(),
         Err(_) => None,
     };
-    let second = lag(&mut blue, green).await;
+    let second = lag(&mut blue, green, &received).await;
     let after = checkpoint::read(green, Stream::Forward).await?.unwrap_or_else(|| before.clone());
     if let Ok((_, session)) = blue {
         session.close().await;
@@ -212,11 +257,13 @@ async fn follow(blue_url: &ServerUrl, green: &mut Session, before: &Checkpoint) 
 fn state(
     before: &Checkpoint,
     after: &Checkpoint,
-    first: &Lag,
-    second: &Lag,
+    first: &Lags,
+    second: &Lags,
     head: Option<&Position>,
 ) -> ReplicationState {
     let seconds = SAMPLE.as_secs_f64();
+    let (first, lags) = (&first.end_to_end, second);
+    let second = &lags.end_to_end;
     let state = match second {
         _ if after.transactions != before.transactions => "replicating",
         Lag::Unknown { .. } => "unknown",
@@ -237,7 +284,12 @@ fn state(
         reason: None,
         checkpoint: Some(Point::from(&after.position)),
         blue_head: head.map(Point::from),
-        lag: figures(second),
+        lag: LagsFigures {
+            end_to_end: figures(second),
+            transport: figures(&lags.transport),
+            apply: figures(&lags.apply),
+            clocks: lags.clocks,
+        },
         apply_rows_per_second: Some(after.row_changes.saturating_sub(before.row_changes) as f64 / seconds),
         caught_up_in_seconds,
         stream: None,
@@ -262,10 +314,14 @@ async fn blue(url: &ServerUrl) -> Result<(Server, Session)> {
     Ok((server, session))
 }
 
-async fn lag(blue: &mut Result<(Server, Session)>, green: &mut Session) -> Lag {
+async fn lag(
+    blue: &mut Result<(Server, Session)>,
+    green: &mut Session,
+    received: impl FnOnce() -> Option<Mark>,
+) -> Lags {
     match blue {
-        Ok((server, session)) => checks::measure_lag(server, session, green).await,
-        Err(error) => Lag::unknown(error.message()),
+        Ok((server, session)) => checks::measure_lag(server, session, green, received).await,
+        Err(error) => Lags::unknown(error.message()),
     }
 }
 
@@ -304,8 +360,13 @@ mod tests {
         checkpoint
     }
 
-    fn behind(bytes: u64) -> Lag {
-        Lag::Known { seconds: Some(if bytes == 0 { 0.0 } else { 1.0 }), transactions: None, bytes: Some(bytes) }
+    fn of(lag: Lag) -> Lags {
+        Lags { end_to_end: lag, ..Lags::unknown("not asked") }
+    }
+
+    fn behind(bytes: u64) -> Lags {
+        let seconds = Some(if bytes == 0 { 0.0 } else { 1.0 });
+        of(Lag::Known { seconds, transactions: None, bytes: Some(bytes) })
     }
 
     #[test]
@@ -317,11 +378,11 @@ mod tests {
 
     #[test]
     fn a_stream_that_stands_still_is_told_from_one_that_has_nothing_to_do() {
-        let of = |lag: Lag| state(&at(1, 10), &at(1, 10), &lag, &lag, None);
-        assert_eq!(of(behind(0)).state, "caught_up");
-        assert_eq!(of(behind(0)).caught_up_in_seconds, Some(0.0));
-        assert_eq!(of(behind(9)).state, "not_moving");
-        assert_eq!(of(behind(9)).caught_up_in_seconds, None);
-        assert_eq!(of(Lag::unknown("x")).state, "unknown");
+        let seen = |lags: Lags| state(&at(1, 10), &at(1, 10), &lags, &lags, None);
+        assert_eq!(seen(behind(0)).state, "caught_up");
+        assert_eq!(seen(behind(0)).caught_up_in_seconds, Some(0.0));
+        assert_eq!(seen(behind(9)).state, "not_moving");
+        assert_eq!(seen(behind(9)).caught_up_in_seconds, None);
+        assert_eq!(seen(of(Lag::unknown("x"))).state, "unknown");
     }
 }

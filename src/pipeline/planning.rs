@@ -1,5 +1,8 @@
 //! The planning stage: whole transactions to steps for the applier.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::sync::{mpsc, oneshot};
 
 use super::queue::Receiver;
@@ -14,11 +17,15 @@ use crate::plan::{Ddl, Group, Planner, Rules};
 const GROUP_ROWS: u64 = 16_000;
 /// … or so many bytes of events.
 pub(super) const GROUP_BYTES: u64 = 8 << 20;
+/// A group of fewer operations for each lane is applied whole: starting the lanes and ending them costs two commits.
+const SHARE_ROWS: usize = 256;
 
 /// What the applier does next.
 pub(super) enum Step {
     /// Rows, and a commit with their checkpoint.
     Group(Prepared),
+    /// The same as a share for each lane.
+    Shares(Vec<Prepared>),
     /// Rows of a transaction of which more follow: its rest is in a group.
     Part(Prepared),
     /// A statement; the tables as they are after it go back to the planner, which waits for them.
@@ -30,6 +37,11 @@ pub(super) struct Planning {
     pub(super) planner: Planner,
     pub(super) rules: Rules,
     pub(super) dialect: Dialect,
+    pub(super) lanes: usize,
+    /// The next group is not shared out: it ends a transaction that came in parts, or is behind a two-phase transaction
+    /// that waits for a decision.
+    pub(super) must_be_whole: bool,
+    pub(super) lanes_at_work: Arc<AtomicBool>,
     pub(super) steps: mpsc::Sender<Result<Step>>,
     pub(super) stopwatch: Stopwatch,
 }
@@ -52,7 +64,8 @@ impl Planning {
         let mut next = Some(item);
         while let Some(item) = next.take() {
             self.add(item?)?;
-            if !self.is_full() && self.steps.capacity() == 0 {
+            let is_applier_busy = self.steps.capacity() == 0 || self.lanes_at_work.load(Ordering::Relaxed);
+            if !self.is_full() && is_applier_busy {
                 next = assembled.try_recv();
             }
         }
@@ -88,6 +101,8 @@ impl Planning {
             return Ok(());
         }
         self.send_group()?;
+        self.planner.check_level()?;
+        self.must_be_whole = true;
         if let Some(ddl) = self.rules.statement(part)? {
             self.run_statement(ddl)?;
         }
@@ -111,6 +126,7 @@ impl Planning {
     /// A barrier: everything before the statement is on green when it runs, and green's tables are read again behind it.
     fn run_statement(&mut self, ddl: Ddl) -> Result<()> {
         self.send_group()?;
+        self.planner.check_level()?;
         let (reply, tables) = oneshot::channel();
         self.send(Step::Statement(Box::new(ddl), reply))?;
         if let Some(tables) = tables.blocking_recv().map_err(|_| applier_ended())? {
@@ -121,12 +137,25 @@ impl Planning {
 
     fn send_group(&mut self) -> Result<()> {
         match self.stopwatch.time(Stage::Plan, || self.planner.take()) {
-            Some(group) => {
-                let prepared = self.prepare(group)?;
-                self.send(Step::Group(prepared))
-            }
+            Some(group) => self.share_out(group),
             None => Ok(()),
         }
+    }
+
+    fn share_out(&mut self, group: Group) -> Result<()> {
+        let is_waiting = group.resume.is_some();
+        let is_large = group.ops.len() >= SHARE_ROWS * self.lanes;
+        let may_share = self.lanes > 1 && is_large && !is_waiting && !self.must_be_whole;
+        self.must_be_whole = is_waiting;
+        let groups = match may_share {
+            true => self.stopwatch.time(Stage::Plan, || group.spread(self.lanes))?,
+            false => vec![group],
+        };
+        let mut prepared = groups.into_iter().map(|group| self.prepare(group)).collect::<Result<Vec<_>>>()?;
+        self.send(match prepared.pop() {
+            Some(whole) if prepared.is_empty() => Step::Group(whole),
+            last => Step::Shares(prepared.into_iter().chain(last).collect()),
+        })
     }
 
     fn prepare(&self, group: Group) -> Result<Prepared> {

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::stopwatch::StageFigures;
 use crate::apply::Checkpoint;
+use crate::checks::Mark;
 use crate::error::ErrorKind;
-use crate::model::Coordinates;
 
 /// What the stream is doing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,8 @@ pub struct GroupFigures {
     pub operations: u64,
     /// Bytes of their events in blue's log.
     pub bytes: u64,
+    /// How many lanes it was shared out among; 1: it was applied whole.
+    pub lanes: usize,
 }
 
 /// How far a large transaction is.
@@ -104,8 +106,9 @@ pub struct Progress {
     pub state: State,
     /// The last durable checkpoint; `None` until green was reached.
     pub checkpoint: Option<Checkpoint>,
-    /// How far blue's log was received.
-    pub received: Option<Coordinates>,
+    /// How far blue's log was received and decoded. Inside of a transaction that is too large for one piece the coordinates
+    /// are ahead of its start.
+    pub received: Option<Mark>,
     /// When the last event or heartbeat of blue came.
     pub heard_at: Option<Instant>,
     /// Groups committed since the start.

@@ -1,23 +1,26 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::pin::Pin;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tracing::Instrument;
 
+use super::applying::Green;
 use super::progress::{Progress, State};
 use super::stages::Instruments;
 use super::stopwatch::Stopwatch;
 use super::{metrics, planning, stages};
 use crate::apply::checkpoint::{self, Checkpoint, Owner, Stream};
-use crate::apply::{Applier, Defaults, Statements};
+use crate::apply::{Applier, Defaults, Lanes, Policy, Statements};
 use crate::checks::preflight;
 use crate::decode::{Assembler, DecoderOptions};
-use crate::deployment::{Deployment, Status};
+use crate::deployment::{self, Deployment, Status};
 use crate::error::{Error, ErrorKind, Recovery, Result};
 use crate::model::{Coordinates, Flavor, GtidPosition, Position, StartPosition, Table, TableName};
 use crate::net::{self, Server, ServerUrl, Session};
+use crate::objects;
 use crate::plan::{self, Planner, Rules, Way};
+use crate::running::Running;
 use crate::source::{self, Dump, DumpRequest};
 
 /// What to replicate.
@@ -38,6 +41,13 @@ pub struct ReplicationConfig {
     pub retry_pause: Duration,
     /// What an operator decided about statements that stopped the stream, by the start of their events in blue's log.
     pub ways: HashMap<Coordinates, Way>,
+    /// What becomes of a change of blue whose row somebody else has written on green. Default: blue wins.
+    pub conflicts: Policy,
+    /// Tables that are green's own from now on: blue's changes of their rows are not applied. Such a table cannot become
+    /// blue's again. Default: those that are so already.
+    pub keep_green: Option<BTreeSet<TableName>>,
+    /// How many lanes share large groups.
+    pub(crate) lanes: usize,
     /// Whether a deployment that is in the middle of a switchover may be replicated: only the switchover itself does.
     pub(crate) is_switchover: bool,
 }
@@ -53,6 +63,9 @@ impl ReplicationConfig {
             heartbeat: Duration::from_secs(1),
             retry_pause: Duration::from_secs(5),
             ways: HashMap::new(),
+            conflicts: Policy::BlueWins,
+            keep_green: None,
+            lanes: 1,
             is_switchover: false,
         }
     }
@@ -63,6 +76,22 @@ impl ReplicationConfig {
         self.from = from;
         self
     }
+
+    /// How many connections write to green at the same time: 1 to 64, default 1. With more than one, large groups are
+    /// shared out by row key, and between two commits green may hold more of one row's changes than of another's; it is a
+    /// prefix of blue again at least every second, and whenever [`Checkpoint::lanes`] is empty. May be another number at
+    /// each start.
+    ///
+    /// # Errors
+    /// `Config` outside of the bounds.
+    pub fn with_lanes(mut self, lanes: usize) -> Result<ReplicationConfig> {
+        if !(1..=64).contains(&lanes) {
+            return Err(Error::new(ErrorKind::Config, format!("{lanes} lanes are not 1 to 64"))
+                .with_advice("leave --lanes out for one, or give as many as green has cores"));
+        }
+        self.lanes = lanes;
+        Ok(self)
+    }
 }
 
 /// A running stream from blue to green. Dropping it ends the stream without waiting: what was under way is either
@@ -70,8 +99,7 @@ impl ReplicationConfig {
 #[derive(Debug)]
 pub struct Replication {
     progress: watch::Receiver<Progress>,
-    stop: watch::Sender<bool>,
-    task: JoinHandle<Result<()>>,
+    running: Running,
     head_at_start: Position,
 }
 
@@ -93,14 +121,16 @@ impl Replication {
                 .with_advice("name two servers")
                 .at(|place| place.server = Some(config.green.address())));
         }
-        if green.version.partial_cmp(&blue.version).is_none_or(std::cmp::Ordering::is_lt) {
-            return Err(Error::new(
-                ErrorKind::Version,
-                format!("blue is {}, green is {}", blue.version, green.version),
-            ));
+        if let Some(refusal) =
+            preflight::failures(&[preflight::version(blue.version, green.version)], ErrorKind::Version).pop()
+        {
+            return Err(refusal);
         }
         let head_at_start = blue.head(&mut blue_session).await?;
         check_deployment(&mut green_session, &config).await?;
+        if let Some(wanted) = &config.keep_green {
+            deployment::keep_green(&mut green_session, wanted).await?;
+        }
         match checkpoint::read(&mut green_session, Stream::Forward).await? {
             Some(checkpoint) => check_checkpoint(&mut blue_session, &blue, &checkpoint).await?,
             None => {
@@ -122,9 +152,10 @@ impl Replication {
         blue_session.close().await;
         green_session.close().await;
         let (progress_sender, progress) = watch::channel(Progress::new());
-        let (stop, stop_receiver) = watch::channel(false);
-        let task = tokio::spawn(Box::pin(drive(config, progress_sender, stop_receiver)));
-        Ok(Replication { progress, stop, task, head_at_start })
+        let (from, to) = (config.blue.address(), config.green.address());
+        let span = tracing::info_span!("replication", blue = from, green = to, lanes = config.lanes);
+        let running = Running::start(|stop| Box::pin(drive(config, progress_sender, stop)).instrument(span));
+        Ok(Replication { progress, running, head_at_start })
     }
 
     /// Pictures of the stream.
@@ -166,7 +197,7 @@ impl Replication {
     /// # Errors
     /// The error that ended it.
     pub async fn finished(&mut self) -> Result<()> {
-        joined((&mut self.task).await)
+        self.running.finished().await
     }
 
     /// Stops at a commit boundary and waits for it.
@@ -174,14 +205,8 @@ impl Replication {
     /// # Errors
     /// The error that ended the stream before the request could.
     pub async fn stop(self) -> Result<()> {
-        // A stream that has ended does not listen any more.
-        let _ = self.stop.send(true);
-        joined(self.task.await)
+        self.running.stop().await
     }
-}
-
-fn joined(result: std::result::Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
-    result.unwrap_or_else(|error| Err(Error::internal("the stream's task panicked").with_source(error)))
 }
 
 /// Keeps the stream running over errors that may pass.
@@ -242,9 +267,12 @@ async fn session(
 ) -> Result<()> {
     let mut green_session = Session::open(&config.green).await?;
     let green = Server::probe(&mut green_session).await?;
-    let mut applier = Applier::claim(&config.green, &green, Stream::Forward, owner).await?;
+    let mut applier = Applier::claim(&config.green, &green, Stream::Forward, owner, config.conflicts).await?;
     // After the claim, so that a switchover that finished in between is seen.
     check_deployment(applier.session(), config).await?;
+    if applier.checkpoint().is_level() {
+        applier.end_lanes().await?;
+    }
     let mut blue_session = Session::open(&config.blue).await?;
     let blue = Server::probe(&mut blue_session).await?;
     check_source(&blue, &config.blue)?;
@@ -254,11 +282,14 @@ async fn session(
     let mut rules = Rules::new(green.version);
     rules.ways = config.ways.clone();
     blue_session.close().await;
+    objects::check_no_trigger(&mut green_session).await?;
     let tables = net::targets(&mut green_session).await?;
+    let kept = deployment::kept_tables(&mut green_session).await?;
     green_session.close().await;
-    let planner = planner(tables, green.version.flavor, &blue, applier.checkpoint());
+    let planner = planner(tables, green.version.flavor, &blue, applier.checkpoint()).with_kept(kept);
     let position = applier.checkpoint().start_again().clone();
     applier.follow(blue.identity.clone());
+    let lanes = Lanes::new(config.green.clone(), green, config.lanes);
     let mut request = DumpRequest::new(position.clone(), config.server_id);
     request.heartbeat = config.heartbeat;
     let dump = Dump::open(&config.blue, &blue, &request).await?;
@@ -276,7 +307,7 @@ async fn session(
             .with_unprepared(applier.checkpoint().resume.is_some()),
         planner,
         rules,
-        stages::Green { applier: &mut applier, statements: &statements },
+        Green { applier: &mut applier, lanes, statements: &statements },
         instruments,
         stop,
     )
@@ -286,11 +317,20 @@ async fn session(
 /// A planner that goes on behind a checkpoint.
 pub(super) fn planner(tables: Vec<Table>, flavor: Flavor, blue: &Server, checkpoint: &Checkpoint) -> Planner {
     let position = checkpoint.position.clone();
+    // In one server's log the coordinates say what is before a position, whatever order the GTIDs are in.
+    let telling = |position: &Position| {
+        let gtid = position.gtid.clone().filter(|_| checkpoint.source != blue.identity);
+        Position::new(position.coordinates.clone(), gtid)
+    };
     let planner = Planner::new(tables, flavor, position.clone());
-    let Some(start) = checkpoint.resume.clone() else { return planner };
-    // In one server's log the coordinates say what is before the position, whatever order the GTIDs are in.
-    let gtid = position.gtid.filter(|_| checkpoint.source != blue.identity);
-    planner.with_replay(start, Position::new(position.coordinates, gtid))
+    if !checkpoint.lanes.is_empty() {
+        let ahead = checkpoint.lanes.iter().map(|lane| (*lane != position).then(|| telling(lane)));
+        return planner.with_lanes(ahead.collect());
+    }
+    match checkpoint.resume.clone() {
+        Some(start) => planner.with_replay(start, telling(&position)),
+        None => planner,
+    }
 }
 
 /// Blue's settings that replication cannot work with.

@@ -1,34 +1,28 @@
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tracing::{Instrument, Span};
 
-use super::metrics;
-use super::planning::{Planning, Step};
-use super::progress::{GroupFigures, Progress, State};
-use super::queue::{Closed, Level, Receiver, Sender, queue};
+use super::applying::{Applying, Green};
+use super::planning::Planning;
+use super::progress::Progress;
+use super::queue::{Closed, Receiver, Sender, queue};
 use super::stopwatch::{Stage, Stopwatch};
-use crate::apply::{Applied, Applier, Statements};
+use crate::checks::Mark;
 use crate::decode::{Assembled, Assembler};
 use crate::error::{Error, Result};
 use crate::model::Frame;
-use crate::plan::{Group, Planner, Rules};
+use crate::plan::{Planner, Rules};
 use crate::source::Dump;
 
 /// Bytes of received events that wait for decoding.
 const FRAME_BYTES: u32 = 32 << 20;
 /// Bytes of assembled transactions that wait for planning.
 const TRANSACTION_BYTES: u32 = 32 << 20;
-
-/// How long the applier is idle before it asks whether the stream is still its own.
-const OWNER_CHECK: Duration = Duration::from_secs(2);
-
-/// What writes to green.
-pub(super) struct Green<'a> {
-    pub(super) applier: &'a mut Applier,
-    pub(super) statements: &'a Statements,
-}
 
 /// What shows how the stream is doing.
 #[derive(Clone)]
@@ -55,13 +49,33 @@ pub(super) async fn run(
     // the next group is larger. With an empty queue a transaction goes out alone and at once.
     let (step_sender, steps) = mpsc::channel(1);
     let queues = [batch_sender.level(), assembled_sender.level()];
-    let receiving = Aborted(tokio::spawn(receive(dump, batch_sender, progress.clone(), stopwatch.clone())));
-    let decoding = Decoding { assembler, assembled: assembled_sender, runtime, stopwatch: stopwatch.clone() };
-    let decoding = spawn("bluegreen-decode", move || decoding.run(&batches))?;
+    let receiving = receive(dump, batch_sender, progress.clone(), stopwatch.clone());
+    let receiving = Aborted(tokio::spawn(receiving.instrument(tracing::info_span!("receive"))));
+    let received = Mark::from(green.applier.checkpoint());
+    let decoding = Decoding {
+        assembler,
+        received,
+        assembled: assembled_sender,
+        runtime,
+        progress: progress.clone(),
+        stopwatch: stopwatch.clone(),
+    };
+    let decoding = spawn("bluegreen-decode", tracing::info_span!("decode"), move || decoding.run(&batches))?;
     let dialect = green.applier.dialect();
-    let planning = Planning { planner, rules, dialect, steps: step_sender, stopwatch: stopwatch.clone() };
-    let planning = spawn("bluegreen-plan", move || planning.run(&assembled))?;
-    let result = Applying { green, progress, stopwatch, queues }.run(steps, stop).await;
+    let lanes_at_work = Arc::new(AtomicBool::new(false));
+    let planning = Planning {
+        planner,
+        rules,
+        dialect,
+        lanes: green.lanes.count(),
+        must_be_whole: green.applier.must_go_on_whole(),
+        lanes_at_work: lanes_at_work.clone(),
+        steps: step_sender,
+        stopwatch: stopwatch.clone(),
+    };
+    let planning = spawn("bluegreen-plan", tracing::info_span!("plan"), move || planning.run(&assembled))?;
+    let applying = Applying { green, lanes_at_work, at_work_since: None, progress, stopwatch, queues };
+    let result = Box::pin(applying.run(steps, stop)).instrument(tracing::info_span!("apply")).await;
     // The applier's end of the queues is gone: the other stages end, the receiver by being told so.
     drop(receiving);
     let joined = tokio::task::spawn_blocking(move || [decoding.join(), planning.join()]).await;
@@ -80,10 +94,10 @@ impl Drop for Aborted {
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>> {
+fn spawn(name: &str, span: Span, work: impl FnOnce() + Send + 'static) -> Result<std::thread::JoinHandle<()>> {
     std::thread::Builder::new()
         .name(name.into())
-        .spawn(work)
+        .spawn(move || span.in_scope(work))
         .map_err(|error| Error::internal("a thread cannot be started").with_source(error))
 }
 
@@ -120,8 +134,11 @@ fn each(batch: Result<Vec<Frame>>) -> impl Iterator<Item = Result<Frame>> {
 /// The decoding stage, on a thread of its own.
 struct Decoding {
     assembler: Assembler,
+    /// Behind what was given over.
+    received: Mark,
     assembled: Sender<Result<Assembled>>,
     runtime: Handle,
+    progress: watch::Sender<Progress>,
     stopwatch: Stopwatch,
 }
 
@@ -133,6 +150,11 @@ impl Decoding {
                     return;
                 }
             }
+            self.progress.send_if_modified(|progress| {
+                progress.received = Some(self.received.clone());
+                // Not worth waking anybody for each batch.
+                false
+            });
         }
     }
 
@@ -145,6 +167,9 @@ impl Decoding {
                 Ok(Some(item)) => Ok(item),
                 Err(error) => Err(error),
             };
+            if let Ok(item) = &item {
+                self.pass(item);
+            }
             let (bytes, is_end) = (item.as_ref().map_or(0, kept_bytes), item.is_err());
             self.assembled.send_blocking(&self.runtime, item, bytes)?;
             if is_end {
@@ -155,97 +180,30 @@ impl Decoding {
     }
 }
 
+impl Decoding {
+    /// Moves behind what is given over.
+    fn pass(&mut self, item: &Assembled) {
+        let Mark { position, committed_at_micros, .. } = &mut self.received;
+        match item {
+            Assembled::Transaction(transaction) => {
+                // A GTID of the other flavour is the planning stage's to refuse.
+                let _ = position.pass(transaction.gtids(), transaction.end.clone());
+                *committed_at_micros = transaction.committed_at_micros;
+            }
+            Assembled::Part(part) => position.coordinates = part.end.clone(),
+            Assembled::Prepared(prepared) => position.coordinates = prepared.end.clone(),
+            Assembled::Advanced(coordinates) | Assembled::Heartbeat(coordinates) => {
+                position.coordinates = coordinates.clone();
+            }
+            #[expect(unreachable_patterns, reason = "the enum may grow")]
+            _ => {}
+        }
+    }
+}
+
 fn kept_bytes(item: &Assembled) -> u64 {
     match item {
         Assembled::Transaction(transaction) | Assembled::Part(transaction) => transaction.kept_bytes(),
         _ => 0,
-    }
-}
-
-/// The applying stage.
-struct Applying<'a> {
-    green: Green<'a>,
-    progress: watch::Sender<Progress>,
-    stopwatch: Stopwatch,
-    queues: [Level; 2],
-}
-
-/// What it wakes up for.
-#[expect(clippy::large_enum_variant, reason = "one lives at a time")]
-enum Turn {
-    Step(Option<Result<Step>>),
-    Stop,
-    Idle,
-}
-
-impl Applying<'_> {
-    async fn run(mut self, mut steps: mpsc::Receiver<Result<Step>>, stop: &mut watch::Receiver<bool>) -> Result<()> {
-        loop {
-            let turn = tokio::select! {
-                biased;
-                // An error means that whoever could ask to stop is gone, which asks for the same.
-                _ = stop.wait_for(|stop| *stop) => Turn::Stop,
-                step = steps.recv() => Turn::Step(step),
-                () = tokio::time::sleep(OWNER_CHECK) => Turn::Idle,
-            };
-            let start = Instant::now();
-            match turn {
-                Turn::Stop => return self.green.applier.close().await,
-                Turn::Idle => self.green.applier.check_owner().await?,
-                Turn::Step(step) => {
-                    let step = step.ok_or_else(|| Error::internal("the planning stage ended without a reason"))??;
-                    self.step(step, start).await?;
-                }
-            }
-        }
-    }
-
-    async fn step(&mut self, step: Step, start: Instant) -> Result<()> {
-        match step {
-            Step::Group(prepared) => {
-                let applied = self.green.applier.apply(&prepared).await?;
-                self.stopwatch.add(Stage::Green, start.elapsed());
-                self.committed(&prepared.group, applied);
-            }
-            Step::Part(prepared) => {
-                self.green.applier.apply_part(&prepared).await?;
-                self.stopwatch.add(Stage::Green, start.elapsed());
-                self.progress.send_modify(|progress| {
-                    let open = progress.open.get_or_insert_default();
-                    open.row_changes += prepared.group.row_changes;
-                    open.bytes += prepared.group.kept_bytes();
-                });
-            }
-            Step::Statement(ddl, reply) => {
-                let tables = self.green.statements.run(self.green.applier.session(), &ddl).await?;
-                self.stopwatch.add(Stage::Green, start.elapsed());
-                // The planner is gone only where the stream ends.
-                let _ = reply.send(tables);
-            }
-        }
-        Ok(())
-    }
-
-    fn committed(&self, group: &Group, applied: Applied) {
-        let figures = GroupFigures {
-            transactions: group.transactions,
-            row_changes: applied.row_changes,
-            operations: group.ops.len() as u64,
-            bytes: group.bytes,
-        };
-        self.progress.send_modify(|progress| {
-            progress.state = State::Replicating;
-            progress.groups += 1;
-            progress.transactions += figures.transactions;
-            progress.row_changes += figures.row_changes;
-            progress.bytes += figures.bytes;
-            progress.last_group = Some(figures);
-            progress.stages = self.stopwatch.figures(&self.queues);
-            progress.open = None;
-            progress.conflicts += applied.conflicts;
-            progress.received = Some(group.position.coordinates.clone());
-            progress.checkpoint = Some(applied.checkpoint);
-            metrics::committed(progress, &figures, applied.conflicts);
-        });
     }
 }

@@ -5,7 +5,6 @@
 //! 2. Unequal hashes mean that the server takes the values as unequal, whatever the collation. A text of which that
 //!    cannot be said has no hash.
 
-use std::collections::hash_map::DefaultHasher;
 use std::hash::Hasher;
 
 use super::{TargetColumn, mapping};
@@ -14,7 +13,7 @@ use crate::error::Result;
 use crate::model::ColumnKind;
 
 /// Whether equality of a column's values can be told by their bytes, or by their letters.
-pub(super) fn is_comparable(column: &TargetColumn) -> bool {
+pub(crate) fn is_comparable(column: &TargetColumn) -> bool {
     !column.is_generated
         && !matches!(
             column.kind,
@@ -66,28 +65,32 @@ fn write_temporal(bytes: &mut Vec<u8>, value: TemporalRef<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Appends a value so that values which the server may take as equal have the same bytes; `false`: it cannot be said which
+/// those are, and what was appended means nothing.
+pub(crate) fn write_folded(bytes: &mut Vec<u8>, value: ValueRef<'_>, column: &TargetColumn) -> Result<bool> {
+    match value {
+        ValueRef::Bytes(text) if is_folded(column) => Ok(fold(text, column, bytes)),
+        _ => write(bytes, value, column).map(|()| true),
+    }
+}
+
 /// A hash of the values of a key that equals another key's wherever the server might take the two as equal.
-pub(super) struct FoldedHash {
-    hasher: DefaultHasher,
+pub(super) struct FoldedHash<H> {
+    hasher: H,
     is_known: bool,
     bytes: Vec<u8>,
 }
 
-impl FoldedHash {
-    /// The hash of the values of the unique key with this number.
-    pub(super) fn new(key: usize) -> FoldedHash {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_usize(key);
+impl<H: Hasher> FoldedHash<H> {
+    /// A hash of nothing but what `hasher` was given before.
+    pub(super) fn new(hasher: H) -> FoldedHash<H> {
         FoldedHash { hasher, is_known: true, bytes: Vec::new() }
     }
 
     /// Adds a column's value.
     pub(super) fn add(&mut self, value: ValueRef<'_>, column: &TargetColumn) -> Result<()> {
         self.bytes.clear();
-        match value {
-            ValueRef::Bytes(text) if is_folded(column) => self.is_known &= fold(text, column, &mut self.bytes),
-            _ => write(&mut self.bytes, value, column)?,
-        }
+        self.is_known &= write_folded(&mut self.bytes, value, column)?;
         self.hasher.write(&self.bytes);
         self.hasher.write_u8(0xff);
         Ok(())
@@ -128,6 +131,8 @@ fn fold(text: &[u8], column: &TargetColumn, folded: &mut Vec<u8>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::hash::DefaultHasher;
+
     use super::*;
     use crate::plan::merge::tests::text_column;
 
@@ -136,7 +141,7 @@ mod tests {
     }
 
     fn hash_in(text: &str, column: &TargetColumn) -> Option<u64> {
-        let mut hash = FoldedHash::new(0);
+        let mut hash = FoldedHash::new(DefaultHasher::new());
         hash.add(ValueRef::Bytes(text.as_bytes()), column).unwrap();
         hash.finish()
     }

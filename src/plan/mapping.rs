@@ -4,7 +4,7 @@ use super::{TargetColumn, TargetTable};
 use crate::decode::charset::Charset;
 use crate::decode::{Image, Row, TableMap, ValueRef, WireColumn};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{Column, ColumnKind, Table};
+use crate::model::{Column, ColumnKind, Table, modern_charset};
 
 /// Checks that the log's table and green's are the same, column by column.
 ///
@@ -43,7 +43,7 @@ pub fn compare(blue: &Table, green: &Table) -> Result<()> {
             format!("blue's column is named {}", from.name)
         } else if plain_type(from) != plain_type(to) {
             format!("blue's column is {}, green's {}", from.full_type, to.full_type)
-        } else if from.charset.as_deref().map(modern) != to.charset.as_deref().map(modern) {
+        } else if from.charset.as_deref().map(modern_charset) != to.charset.as_deref().map(modern_charset) {
             let charset = |column: &Column| column.charset.clone().unwrap_or_else(|| "no character set".into());
             format!("blue's column is in {}, green's in {}", charset(from), charset(to))
         } else if from.is_generated != to.is_generated {
@@ -90,16 +90,11 @@ fn difference(from: &WireColumn, to: &TargetColumn) -> Option<String> {
     }
     let (wire_charset, charset) = (from.charset.map(Charset::name), to.charset.as_deref());
     match (wire_charset, charset) {
-        (Some(wire), Some(green)) if to.kind == ColumnKind::Text && wire != modern(green) => {
+        (Some(wire), Some(green)) if to.kind == ColumnKind::Text && wire != modern_charset(green) => {
             Some(format!("green's column is in {green}, the log's in {wire}"))
         }
         _ => None,
     }
-}
-
-/// MySQL 8 and MariaDB 10.6 renamed `utf8`.
-fn modern(charset: &str) -> &str {
-    if charset == "utf8" { "utf8mb3" } else { charset }
 }
 
 /// Whether values of a wire type can only come from a column of this kind.
@@ -183,28 +178,17 @@ pub fn with_sign<'a>(value: ValueRef<'a>, column: &TargetColumn) -> ValueRef<'a>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Flavor, TableName};
+    use crate::model::Flavor;
 
     fn check_text(flavor: Flavor, collation: u16, charset: &str) -> Result<()> {
-        let name = TableName::new("s", "t");
         let column = Column {
-            name: "a".into(),
-            kind: ColumnKind::Text,
-            full_type: "varchar(10)".into(),
-            is_unsigned: false,
-            is_nullable: false,
-            is_generated: false,
             charset: Some(charset.into()),
-            collation: None,
+            is_nullable: false,
             length: Some(10),
+            ..Column::sample("a", ColumnKind::Text, "varchar(10)")
         };
-        let table = Table {
-            name: name.clone(),
-            columns: vec![column],
-            unique_keys: Vec::new(),
-            engine: "InnoDB".into(),
-            references: Vec::new(),
-        };
+        let table = Table::sample("t", vec![column]);
+        let name = table.name.clone();
         let mut wire = WireColumn::new(ColumnType::MYSQL_TYPE_VARCHAR as u8, 40, false);
         wire.collation = Some(collation);
         check(&TableMap::new(flavor, name, vec![wire], None), &TargetTable::new(table, flavor, false))

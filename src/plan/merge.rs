@@ -19,6 +19,7 @@
 //! Then no two operations touch the same row or the same unique value, so their order does not matter.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -147,7 +148,7 @@ impl Changes {
         if !columns.iter().filter_map(|&index| table.columns.get(index)).any(key::is_folded) {
             return Ok(());
         }
-        match hash(table, 0, columns, image, before)? {
+        match hash(hasher(0), table, columns, image, before)? {
             Hash::Null => {}
             Hash::Unknown => self.is_unknown = true,
             Hash::Known(hash) => {
@@ -175,7 +176,7 @@ impl Changes {
             if is_same {
                 continue;
             }
-            match hash(table, number + 1, columns, image, before)? {
+            match hash(hasher(number + 1), table, columns, image, before)? {
                 Hash::Null => {}
                 Hash::Unknown => self.is_unknown = true,
                 Hash::Known(hash) => {
@@ -185,6 +186,11 @@ impl Changes {
             }
         }
         Ok(())
+    }
+
+    /// Whether a row came, changed or went of which nobody can tell the lane, be it that nothing is left of it.
+    pub(super) fn has_unknown_lane(&self) -> bool {
+        self.is_unknown && self.changes.iter().any(|change| change.table.is_spread)
     }
 
     /// Gives the operations and starts over.
@@ -293,7 +299,7 @@ fn remove<'k>(rows: &mut HashMap<&'k [u8], Net>, key: &'k [u8], change: &Change)
     }
 }
 
-enum Hash {
+pub(super) enum Hash {
     /// NULL equals nothing.
     Null,
     Unknown,
@@ -308,14 +314,22 @@ fn value<'r>(image: &Image<'r>, before: Option<&Image<'r>>, index: usize) -> Res
     }
 }
 
-fn hash(
+/// For the values of the unique key with this number.
+fn hasher(key: usize) -> DefaultHasher {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_usize(key);
+    hasher
+}
+
+/// The hash of a key's values, behind what `hasher` was given before; see [`FoldedHash`].
+pub(super) fn hash(
+    hasher: impl Hasher,
     table: &TargetTable,
-    number: usize,
     columns: &[usize],
     image: &Image<'_>,
     before: Option<&Image<'_>>,
 ) -> Result<Hash> {
-    let mut hash = FoldedHash::new(number);
+    let mut hash = FoldedHash::new(hasher);
     for &index in columns {
         let (Some(column), Some(value)) = (table.columns.get(index), value(image, before, index)?) else {
             return Ok(Hash::Unknown);
@@ -330,28 +344,16 @@ fn hash(
 
 #[cfg(test)]
 pub(super) mod tests {
-    use crate::model::{Column, ColumnKind, Flavor, Table, TableName};
+    use crate::model::{Column, ColumnKind, Flavor, Table};
     use crate::plan::{TargetColumn, TargetTable};
 
     pub(in crate::plan) fn text_column(charset: &str) -> TargetColumn {
         let column = Column {
-            name: "c".into(),
-            kind: ColumnKind::Text,
-            full_type: "varchar(10)".into(),
-            is_unsigned: false,
             is_nullable: false,
-            is_generated: false,
             charset: Some(charset.into()),
-            collation: None,
             length: Some(10),
+            ..Column::sample("c", ColumnKind::Text, "varchar(10)")
         };
-        let table = Table {
-            name: TableName::new("s", "t"),
-            columns: vec![column],
-            unique_keys: Vec::new(),
-            engine: "InnoDB".into(),
-            references: Vec::new(),
-        };
-        TargetTable::new(table, Flavor::MySql, false).columns.remove(0)
+        TargetTable::new(Table::sample("t", vec![column]), Flavor::MySql, false).columns.remove(0)
     }
 }

@@ -25,7 +25,9 @@ pub struct Group {
     /// Bytes of their events.
     pub bytes: u64,
     /// The events that the operations' rows are in.
-    pub(super) events: Vec<RowsChange>,
+    pub(super) events: Arc<Vec<RowsChange>>,
+    /// Which lane a row of it belongs to cannot be told.
+    pub(super) has_unknown_lane: bool,
 }
 
 /// One row's change on green.
@@ -100,6 +102,12 @@ impl Group {
     /// `Internal`: a place of another group, or of a delete.
     pub fn after<'a>(&'a self, place: RowPlace, buffer: &'a mut RowBuffer) -> Result<Image<'a>> {
         self.event(place)?.row_at(place.offset, buffer)?.after.ok_or_else(no_image)
+    }
+
+    /// When blue did what an operation came of, in seconds since 1970.
+    pub(crate) fn seconds(&self, op: &Op) -> u32 {
+        let (RowOp::Insert(place) | RowOp::Delete(place) | RowOp::Update { after: place, .. }) = op.row;
+        self.event(place).map_or(0, |event| event.seconds)
     }
 
     fn event(&self, place: RowPlace) -> Result<&RowsChange> {

@@ -1,6 +1,7 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::lane::Ahead;
 use super::merge::Changes;
 use super::{Group, RowPlace, TargetTable, mapping};
 use crate::decode::{self, Change, Prepared, RowBuffer, RowsChange, TableMap, Transaction, Xid};
@@ -12,6 +13,8 @@ use crate::model::{ChangeKind, Coordinates, Flavor, Gtid, GtidPosition, Position
 pub struct Planner {
     flavor: Flavor,
     tables: HashMap<TableName, Known>,
+    /// Tables that are green's own.
+    kept: BTreeSet<TableName>,
     /// The changes of each table, or of tables that foreign keys connect.
     units: Vec<Changes>,
     /// Which of them have any.
@@ -23,6 +26,7 @@ pub struct Planner {
     /// The two-phase transactions that wait for a decision, and the position in front of each, oldest first.
     prepared: Vec<(Xid, Position)>,
     replay: Option<Replay>,
+    ahead: Option<Ahead>,
     events: Vec<RowsChange>,
     buffer: RowBuffer,
     transactions: u64,
@@ -58,12 +62,14 @@ impl Planner {
         let mut planner = Planner {
             flavor,
             tables: HashMap::new(),
+            kept: BTreeSet::new(),
             units: Vec::new(),
             changed: Vec::new(),
             undo: Vec::new(),
             position,
             prepared: Vec::new(),
             replay: None,
+            ahead: None,
             events: Vec::new(),
             buffer: RowBuffer::new(),
             transactions: 0,
@@ -85,15 +91,32 @@ impl Planner {
         self
     }
 
+    /// Passes over the rows of these tables: they are green's own.
+    #[must_use]
+    pub fn with_kept(mut self, kept: BTreeSet<TableName>) -> Planner {
+        self.kept = kept;
+        self
+    }
+
+    /// The same for a stream that ended while lanes were ahead of the position: how far each was; `None`: at the position.
+    /// The first group has what the others lack, and reaches the last of them; until then there is none.
+    #[must_use]
+    pub fn with_lanes(mut self, lanes: Vec<Option<Position>>) -> Planner {
+        self.ahead = Some(Ahead::new(lanes));
+        self
+    }
+
     /// Takes green's tables as they are now: after a statement changed them. The group must be empty: one that was begun
     /// with the tables as they were is lost.
     pub fn set_tables(&mut self, tables: Vec<Table>) {
         let families = families(&tables);
+        let lane_names = lane_names(&tables, &families);
         self.units = tables.iter().map(|_| Changes::default()).collect();
         self.changed.clear();
         let known = tables.into_iter().zip(families).map(|(table, family)| {
-            let table = Arc::new(TargetTable::new(table, self.flavor, family.is_related));
-            (table.name.clone(), Known { table, unit: family.unit, checked: None })
+            let mut table = TargetTable::new(table, self.flavor, family.is_related);
+            table.lane_name.clone_from(&lane_names[family.unit]);
+            (table.name.clone(), Known { table: Arc::new(table), unit: family.unit, checked: None })
         });
         self.tables = known.collect();
     }
@@ -107,6 +130,9 @@ impl Planner {
             return Err(decode::unprepared(&transaction.end));
         }
         let (events, row_changes, kept_bytes) = (self.events.len(), self.row_changes, self.kept_bytes);
+        if let Some(ahead) = &mut self.ahead {
+            ahead.look_at(&alone(&transaction, self.flavor, &self.position)?);
+        }
         self.undo.clear();
         if let Err(error) = self.plan(&transaction.changes) {
             self.events.truncate(events);
@@ -146,11 +172,7 @@ impl Planner {
     /// `Internal`: a GTID of the other flavour.
     pub fn is_applied(&self, transaction: &Transaction) -> Result<bool> {
         let Some(replay) = &self.replay else { return Ok(false) };
-        // What it is behind says nothing: another server may have the same transactions in another order.
-        let gtid = replay.at.gtid.as_ref().map(|_| GtidPosition::empty(self.flavor));
-        let mut alone = Position::new(transaction.end.clone(), gtid);
-        pass(&mut alone, transaction.gtids(), transaction.end.clone())?;
-        Ok(replay.applied.covers(&alone) == Some(true))
+        Ok(replay.applied.covers(&alone(transaction, self.flavor, &replay.at)?) == Some(true))
     }
 
     /// Passes a two-phase transaction that waits for a decision.
@@ -205,8 +227,24 @@ impl Planner {
         self.replay.take_if(|replay| replay.at.covers(&replay.applied) == Some(true));
     }
 
-    /// The group so far, if the position moved since the last one.
+    /// Checks that no lane is ahead of what the last group had: see [`with_lanes`](Self::with_lanes).
+    ///
+    /// # Errors
+    /// `State`: what comes now is never shared out among lanes, and yet they are behind it.
+    pub fn check_level(&self) -> Result<()> {
+        match self.ahead {
+            None => Ok(()),
+            Some(_) => Err(Error::new(ErrorKind::State, "lanes on green are ahead of what they never pass")
+                .with_advice("build green anew with `create`")),
+        }
+    }
+
+    /// The group so far, if the position moved since the last one and no lane is ahead of it.
     pub fn take(&mut self) -> Option<Group> {
+        if self.ahead.as_ref().is_some_and(|ahead| !ahead.is_reached(&self.position)) {
+            return None;
+        }
+        self.ahead = None;
         if !std::mem::take(&mut self.has_moved) {
             return None;
         }
@@ -214,6 +252,7 @@ impl Planner {
     }
 
     fn group(&mut self) -> Group {
+        let has_unknown_lane = self.changed.iter().any(|unit| self.units[*unit].has_unknown_lane());
         let ops = self.changed.drain(..).flat_map(|unit| self.units[unit].take()).collect();
         self.kept_bytes = 0;
         Group {
@@ -224,7 +263,8 @@ impl Planner {
             transactions: std::mem::take(&mut self.transactions),
             row_changes: std::mem::take(&mut self.row_changes),
             bytes: std::mem::take(&mut self.bytes),
-            events: std::mem::take(&mut self.events),
+            events: Arc::new(std::mem::take(&mut self.events)),
+            has_unknown_lane,
         }
     }
 
@@ -257,7 +297,7 @@ impl Planner {
     }
 
     fn plan_rows(&mut self, change: &RowsChange) -> Result<()> {
-        if change.table.name.is_system() {
+        if change.table.name.is_system() || self.kept.contains(&change.table.name) {
             return Ok(());
         }
         let known = self.tables.get_mut(&change.table.name).ok_or_else(|| {
@@ -276,8 +316,14 @@ impl Planner {
             let place = RowPlace { event, offset: rows.offset() };
             let Some(row) = rows.next()? else { break };
             mapping::check_images(&row, table)?;
-            changes.add(table, &row, place, !change.flags.no_foreign_key_checks)?;
             self.row_changes += 1;
+            let row = match &self.ahead {
+                Some(ahead) => ahead.lacking(table, row)?,
+                None => row,
+            };
+            if row.before.is_some() || row.after.is_some() {
+                changes.add(table, &row, place, !change.flags.no_foreign_key_checks)?;
+            }
         }
         self.kept_bytes += change.byte_count();
         self.events.push(change.clone());
@@ -298,15 +344,21 @@ impl Known {
     }
 }
 
+/// The position of a transaction with nothing before it: what is before it says nothing, another server may have the same
+/// transactions in another order. With GTIDs if `like` has them.
+fn alone(transaction: &Transaction, flavor: Flavor, like: &Position) -> Result<Position> {
+    let gtid = like.gtid.as_ref().map(|_| GtidPosition::empty(flavor));
+    let mut alone = Position::new(transaction.end.clone(), gtid);
+    pass(&mut alone, transaction.gtids(), transaction.end.clone())?;
+    Ok(alone)
+}
+
 /// Moves a position behind what ends there.
 fn pass<'g>(position: &mut Position, gtids: impl IntoIterator<Item = &'g Gtid>, end: Coordinates) -> Result<()> {
-    if let Some(executed) = &mut position.gtid
-        && !gtids.into_iter().all(|gtid| executed.insert(gtid))
-    {
-        return Err(Error::internal("a GTID of the other flavour"));
+    match position.pass(gtids, end) {
+        true => Ok(()),
+        false => Err(Error::internal("a GTID of the other flavour")),
     }
-    position.coordinates = end;
-    Ok(())
 }
 
 /// What foreign keys make of a table.
@@ -327,7 +379,7 @@ fn families(tables: &[Table]) -> Vec<Family> {
     }
     for (child, table) in tables.iter().enumerate() {
         families[child].is_related |= !table.references.is_empty();
-        for &parent in table.references.iter().filter_map(|name| indexes.get(&lower(name))).flatten() {
+        for &parent in table.references.iter().filter_map(|to| indexes.get(&lower(&to.table))).flatten() {
             let (joined, unit) = (families[child].unit, families[parent].unit);
             for family in families.iter_mut().filter(|family| family.unit == joined || family.unit == unit) {
                 *family = Family { unit, is_related: true };
@@ -335,6 +387,18 @@ fn families(tables: &[Table]) -> Vec<Family> {
         }
     }
     families
+}
+
+/// The name of each unit's lane: that of its first table by name.
+fn lane_names(tables: &[Table], families: &[Family]) -> Vec<String> {
+    let mut names = vec![String::new(); tables.len()];
+    for (table, family) in tables.iter().zip(families) {
+        let (name, first) = (table.name.to_string(), &mut names[family.unit]);
+        if first.is_empty() || name < *first {
+            *first = name;
+        }
+    }
+    names
 }
 
 fn event_name(kind: ChangeKind) -> &'static str {
@@ -347,13 +411,15 @@ fn event_name(kind: ChangeKind) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, VecDeque};
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::decode::{Image, ValueRef, WireColumn};
-    use crate::model::{Column, ColumnKind, Gtid, GtidPosition, MariaDbGtid, MariaDbGtidList, RowsFlags, UniqueKey};
+    use crate::model::{
+        Column, ColumnKind, Gtid, GtidPosition, MariaDbGtid, MariaDbGtidList, Reference, RowsFlags, UniqueKey,
+    };
     use crate::plan::{Op, RowOp};
 
     /// `b` has a key, `u` another unique one too, `t` one of text, `k` none; `child` refers to `parent`.
@@ -361,15 +427,10 @@ mod tests {
 
     fn column(name: &str, kind: ColumnKind) -> Column {
         Column {
-            name: name.into(),
-            kind,
-            full_type: String::new(),
             is_unsigned: kind == ColumnKind::Integer(4),
             is_nullable: name == "u",
-            is_generated: false,
             charset: (kind == ColumnKind::Text).then(|| "utf8mb4".into()),
-            collation: None,
-            length: None,
+            ..Column::sample(name, kind, "")
         }
     }
 
@@ -382,13 +443,13 @@ mod tests {
             "u" => vec![key("PRIMARY", vec![0], true), key("u", vec![1], false)],
             _ => vec![key("PRIMARY", vec![0], true)],
         };
-        Table {
-            name: TableName::new("s", name),
-            columns: vec![column("id", kind), column("u", ColumnKind::Integer(4)), column("n", ColumnKind::Integer(4))],
-            unique_keys,
-            engine: "InnoDB".into(),
-            references: if name == "child" { vec![TableName::new("s", "parent")] } else { Vec::new() },
-        }
+        let columns =
+            vec![column("id", kind), column("u", ColumnKind::Integer(4)), column("n", ColumnKind::Integer(4))];
+        let references = match name {
+            "child" => vec![Reference::new(TableName::new("s", "parent"))],
+            _ => Vec::new(),
+        };
+        Table { unique_keys, references, ..Table::sample(name, columns) }
     }
 
     fn planner() -> Planner {
@@ -665,6 +726,131 @@ mod tests {
         }
     }
 
+    /// Lanes, each with its shares that wait, how many transactions it has, and will have behind each share.
+    type Lanes = Vec<(VecDeque<(Group, u64)>, u64)>;
+
+    fn apply_next(green: &mut Model, (waiting, has): &mut (VecDeque<(Group, u64)>, u64)) -> bool {
+        let Some((share, end)) = waiting.pop_front() else { return false };
+        green.apply(&share);
+        *has = end;
+        true
+    }
+
+    fn apply_all(green: &mut Model, lanes: &mut Lanes) {
+        lanes.iter_mut().for_each(|lane| while apply_next(green, lane) {});
+    }
+
+    /// Behind so many transactions.
+    fn position(count: u64) -> Position {
+        let mut list = MariaDbGtidList::default();
+        if count > 0 {
+            list.insert(MariaDbGtid { domain: 0, server: 1, sequence: count });
+        }
+        Position::new(Coordinates::new("bin.000001", count * 100 + 100), Some(GtidPosition::MariaDb(list)))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(cases()))]
+        /// Lanes that are any number of groups ahead of each other leave green as blue is, and meet no key in their way; so
+        /// does a planner that goes on where they were left.
+        #[test]
+        fn lanes_do_what_blue_did(
+            is_minimal: bool, is_left: bool, count in 2..5_usize, wishes in proptest::collection::vec(wish(), 1..150),
+            turns in proptest::collection::vec(0..5_usize, 0..60),
+        ) {
+            let (mut blue, mut green, mut planner) = (Model::new(), Model::new(), planner());
+            let mut lanes: Lanes = vec![(VecDeque::new(), 0); count];
+            let (mut turns, mut log) = (turns.into_iter(), Vec::new());
+            for (index, wish) in wishes.iter().enumerate() {
+                let change = fulfil(&mut blue, wish, is_minimal).map(Change::Rows);
+                log.push(transaction(index as u64 + 1, Vec::from_iter(change)));
+                planner.add(log[index].clone()).unwrap();
+                if !wish.ends_transaction && index + 1 < wishes.len() {
+                    continue;
+                }
+                let shares = planner.take().unwrap().spread(count).unwrap();
+                match <[Group; 1]>::try_from(shares) {
+                    Ok([whole]) => {
+                        apply_all(&mut green, &mut lanes);
+                        green.apply(&whole);
+                        lanes.iter_mut().for_each(|(_, has)| *has = log.len() as u64);
+                    }
+                    Err(shares) => {
+                        prop_assert_eq!(shares.len(), count);
+                        lanes.iter_mut().zip(shares).for_each(|(lane, share)| lane.0.push_back((share, log.len() as u64)));
+                    }
+                }
+                for turn in turns.by_ref().take(3) {
+                    lanes.get_mut(turn).map(|lane| apply_next(&mut green, lane));
+                }
+            }
+            if is_left {
+                let start = lanes.iter().map(|(_, has)| *has).min().unwrap();
+                let ahead = lanes.iter().map(|(_, has)| (*has > start).then(|| position(*has))).collect();
+                let tables = TABLES.map(table).into();
+                let mut planner = Planner::new(tables, Flavor::MariaDb, position(start)).with_lanes(ahead);
+                for transaction in log.into_iter().skip(start as usize) {
+                    planner.add(transaction).unwrap();
+                }
+                if let Some(group) = planner.take() {
+                    green.apply(&group);
+                }
+            } else {
+                apply_all(&mut green, &mut lanes);
+            }
+            prop_assert_eq!(&green, &blue);
+        }
+    }
+
+    /// Which lanes' shares have operations on a table's rows of these keys; `None`: the group is whole.
+    fn lanes_of(table: &str, ids: &[&str]) -> Option<Vec<usize>> {
+        let mut planner = planner();
+        for (number, id) in (1..).zip(ids) {
+            let row = Record { id: (*id).into(), u: None, n: 0 };
+            let at = Coordinates::new("bin.000001", 150);
+            let rows = RowsChange::full(wire(table), ChangeKind::Insert, RowsFlags::default(), &row.bytes(), at);
+            planner.add(transaction(number, vec![Change::Rows(rows)])).unwrap();
+        }
+        let shares = planner.take().unwrap().spread(4).unwrap();
+        let lanes = shares.iter().enumerate().filter(|(_, share)| !share.ops.is_empty()).map(|(lane, _)| lane);
+        (shares.len() > 1).then(|| lanes.collect())
+    }
+
+    /// The lanes are kept on green: another build must find the same. If this fails, the lanes' checkpoints need other names.
+    #[test]
+    fn a_row_has_one_lane_whatever_the_build() {
+        let ids = ["0", "1", "2", "3", "4", "5", "6", "7"];
+        assert_eq!(ids.map(|id| lanes_of("b", &[id]).unwrap()[0]), [2, 3, 0, 1, 2, 3, 0, 1]);
+        assert_eq!(["u", "k", "parent"].map(|table| lanes_of(table, &ids).unwrap()), [vec![0], vec![3], vec![2]]);
+        assert_eq!(lanes_of("child", &ids), lanes_of("parent", &ids));
+        assert_eq!(lanes_of("t", &["abc"]), lanes_of("t", &["ABC "]));
+        assert_eq!(lanes_of("t", &["abc"]), Some(vec![1]));
+        assert_eq!(lanes_of("t", &["straße"]), None);
+    }
+
+    /// Invariant 4 of the lanes: which of them is behind is told by its transactions.
+    #[test]
+    fn a_group_without_a_transaction_is_whole() {
+        let mut planner = planner();
+        planner.advance(Coordinates::new("bin.000001", 500));
+        assert_eq!(planner.take().unwrap().spread(4).unwrap().len(), 1);
+        planner.add(transaction(1, Vec::new())).unwrap();
+        assert_eq!(planner.take().unwrap().spread(4).unwrap().len(), 4);
+    }
+
+    #[test]
+    fn rows_are_spread_evenly() {
+        for lanes in [2, 3, 4, 7, 8] {
+            let mut planner = planner();
+            planner.add(transaction(1, (0..8000).map(|id| insert("b", id * 2)).collect())).unwrap();
+            for share in planner.take().unwrap().spread(lanes).unwrap() {
+                let (count, mean) = (share.ops.len(), 8000 / lanes);
+                assert!((mean * 9 / 10..mean * 11 / 10).contains(&count), "{count} of {mean}, {lanes} lanes");
+                assert_eq!((share.transactions, share.row_changes), (1, 8000));
+            }
+        }
+    }
+
     /// Invariant 1: what cannot be planned leaves nothing of its transaction behind.
     #[test]
     fn a_refused_transaction_leaves_the_group_as_it_was() {
@@ -741,7 +927,7 @@ mod tests {
     #[test]
     fn families_are_joined_over_steps() {
         let table = |name: &str, references: &[&str]| {
-            let references = references.iter().map(|name| TableName::new("S", *name)).collect();
+            let references = references.iter().map(|name| Reference::new(TableName::new("S", *name))).collect();
             Table { references, ..table(name) }
         };
         let tables =

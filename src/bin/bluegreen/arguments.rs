@@ -2,10 +2,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use bluegreen::apply::Policy;
 use bluegreen::model::{Coordinates, StartPosition, TableName};
 use bluegreen::plan::Way;
 use bluegreen::{Error, ErrorKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Deserialize;
 
 use crate::binlog::Binlog;
 use crate::output;
@@ -44,10 +46,10 @@ pub(crate) enum Verb {
     Delete(Delete),
     /// Decodes log files: the rows that changed, and statements. Needs no server.
     Binlog(Binlog),
-    /// Not in this version yet: what was written on green by anyone else.
-    Conflicts(Later),
-    /// Not in this version yet: back to the old environment.
-    Rollback(Later),
+    /// Lists what was written on green by anyone else, and what it met; exit status 0: nothing of it is open.
+    Conflicts(Conflicts),
+    /// Back to the old environment with every write made since the switchover; or everything stays as it is.
+    Rollback(Switchover),
 }
 
 /// The two servers. As text: whatever is wrong with one is said without showing it.
@@ -71,13 +73,17 @@ pub(crate) struct Create {
     /// How many tables are copied at the same time.
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub(crate) tables_at_once: usize,
+    /// Looks at both servers and changes nothing; exit status 0: `create` would begin.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     #[arg(long, hide = true, value_name = "URL")]
     pub(crate) green_replica: Vec<String>,
     #[arg(long, hide = true)]
     pub(crate) tables: Option<String>,
     #[arg(long, hide = true)]
     pub(crate) rename: Option<String>,
-    #[arg(long, hide = true)]
+    /// Go on with what an earlier `create` left on green; begin anew where there is nothing
+    #[arg(long)]
     pub(crate) resume: bool,
 }
 
@@ -98,12 +104,36 @@ pub(crate) struct Replicate {
     /// it as it is).
     #[arg(long, value_name = "FILE:OFFSET=WAY", value_parser = way)]
     pub(crate) statement_at: Vec<(Coordinates, Way)>,
-    /// Parallel appliers; this version has one.
-    #[arg(long, value_name = "N", default_value_t = 1)]
-    pub(crate) lanes: u32,
+    /// What becomes of a change of blue whose row somebody else has written on green; default: the config file's, else
+    /// blue-wins.
+    #[arg(long, value_enum, value_name = "POLICY")]
+    pub(crate) conflicts: Option<ConflictPolicy>,
+    /// How many connections write to green at the same time, 1 to 64; default: the config file's, else 1. For a green with
+    /// many cores or a slow disk: large groups are shared out by row, and green is a prefix of blue every second.
+    #[arg(long, value_name = "N")]
+    pub(crate) lanes: Option<usize>,
     /// Serves the stream's figures to Prometheus at http://ADDR/metrics, as long as the verb runs.
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics: Option<SocketAddr>,
+}
+
+/// The same words in the config file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ConflictPolicy {
+    /// Green gets blue's value; what was there is in the journal.
+    BlueWins,
+    /// Replication stops before green is changed.
+    Stop,
+}
+
+impl From<ConflictPolicy> for Policy {
+    fn from(policy: ConflictPolicy) -> Policy {
+        match policy {
+            ConflictPolicy::BlueWins => Policy::BlueWins,
+            ConflictPolicy::Stop => Policy::Stop,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -128,7 +158,23 @@ pub(crate) struct Verify {
     /// Only these tables.
     #[arg(long, value_name = "SCHEMA.TABLE,…", value_delimiter = ',', value_parser = table)]
     pub(crate) tables: Option<Vec<TableName>>,
-    #[arg(long, hide = true)]
+    /// Copies the rows that differ from blue to green, and compares them anew.
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// After all rows, again and again those that changed since, until stopped; a line of JSON each time.
+    #[arg(long, conflicts_with = "repair")]
+    pub(crate) continuous: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Conflicts {
+    #[command(flatten)]
+    pub(crate) servers: Servers,
+    /// Accepts these writes: they stay in the journal, and stand in nobody's way any more.
+    #[arg(long, value_name = "ID", num_args = 1.., value_delimiter = ',')]
+    pub(crate) acknowledge: Vec<u64>,
+    /// Makes the tables that others wrote to as they are on blue, and compares them; what is equal then is settled.
+    #[arg(long)]
     pub(crate) repair: bool,
 }
 
@@ -142,6 +188,10 @@ pub(crate) struct Switchover {
     /// Seconds in which nobody can write.
     #[arg(long, value_name = "S", default_value_t = 5)]
     pub(crate) max_write_block: u64,
+    /// Ends connections that hold the switch up (transactions older than 5 s, schema changes), where nothing else stands in
+    /// its way.
+    #[arg(long)]
+    pub(crate) kill_blockers: bool,
     /// Measures the guardrails and changes nothing; exit status 0: all of them let it pass.
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -282,7 +332,7 @@ mod tests {
     #[test]
     fn later_verbs_take_whatever_the_contract_gives_them() {
         for arguments in [
-            &["bluegreen", "rollback", "--timeout", "30", "--json"][..],
+            &["bluegreen", "rollback", "--timeout", "30", "--dry-run", "--json"][..],
             &["bluegreen", "conflicts", "--acknowledge", "1", "2"],
         ] {
             assert!(Arguments::try_parse_from(arguments).is_ok(), "{arguments:?}");

@@ -1,14 +1,16 @@
 //! `bluegreen.toml`, joined with the command line and the environment, which come first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use bluegreen::apply::Policy;
+use bluegreen::model::TableName;
 use bluegreen::net::ServerUrl;
 use bluegreen::{Error, ErrorKind, Result};
 use serde::Deserialize;
 
-use crate::arguments::Servers;
+use crate::arguments::{self, ConflictPolicy, Servers};
 use crate::{not_yet, output};
 
 /// Everything that describes a deployment, checked.
@@ -19,18 +21,78 @@ pub(crate) struct Settings {
     green: Option<ServerUrl>,
     /// Where `run` answers the other verbs.
     pub(crate) control: Option<PathBuf>,
-    pub(crate) endpoint: Option<BuiltinEndpoint>,
+    /// How applications are led to production; `None`: they find it by themselves.
+    pub(crate) endpoint: Option<EndpointKind>,
     /// Where `run` and `replicate` serve their metrics.
     pub(crate) metrics: Option<SocketAddr>,
+    /// What becomes of blue's change of a row that somebody else wrote on green.
+    pub(crate) conflicts: Policy,
+    /// Tables that are green's own; `None`: as they are.
+    pub(crate) keep_green: Option<BTreeSet<TableName>>,
+    /// Variables that green has a value of its own for.
+    pub(crate) green_variables: BTreeMap<String, String>,
+    /// Whether `run` compares rows all the time.
+    pub(crate) verifies: bool,
+    /// How many lanes `run` and `replicate` write to green with.
+    pub(crate) lanes: Option<usize>,
+}
+
+/// What leads applications to production.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum EndpointKind {
+    Builtin(BuiltinEndpoint),
+    HaProxy(HaProxyEndpoint),
+    Command(CommandEndpoint),
 }
 
 /// The addresses of the built-in endpoint.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct BuiltinEndpoint {
     /// Always the production.
     pub(crate) listen: String,
     /// The other server.
     pub(crate) old: Option<String>,
+}
+
+/// An HAProxy that leads to one of two servers of a backend.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HaProxyEndpoint {
+    /// Its Runtime API: a path, or `host:port`.
+    pub(crate) socket: String,
+    pub(crate) backend: String,
+    /// The servers' names.
+    #[serde(default = "blue_name")]
+    pub(crate) blue: String,
+    #[serde(default = "green_name")]
+    pub(crate) green: String,
+    /// The servers' own limit of sessions; 0: none.
+    #[serde(default)]
+    pub(crate) maxconn: u32,
+}
+
+/// A program that is run for each action.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CommandEndpoint {
+    /// The program and its arguments.
+    pub(crate) command: Vec<String>,
+    /// Seconds that an action may take.
+    #[serde(default = "command_seconds")]
+    pub(crate) timeout: u64,
+}
+
+fn blue_name() -> String {
+    "blue".into()
+}
+
+fn green_name() -> String {
+    "green".into()
+}
+
+fn command_seconds() -> u64 {
+    30
 }
 
 #[derive(Deserialize, Default)]
@@ -42,7 +104,23 @@ struct Document {
     tables: toml::Table,
     control: Control,
     metrics: Option<Metrics>,
-    endpoint: Option<Endpoint>,
+    replication: Replication,
+    endpoint: Option<toml::Table>,
+    conflicts: Conflicts,
+    verify: Verify,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Verify {
+    continuous: Option<bool>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Conflicts {
+    policy: Option<ConflictPolicy>,
+    keep_green: Option<Vec<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -66,29 +144,16 @@ struct Control {
     socket: Option<PathBuf>,
 }
 
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Replication {
+    lanes: Option<usize>,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Metrics {
     listen: SocketAddr,
-}
-
-#[derive(Deserialize)]
-struct Endpoint {
-    kind: EndpointKind,
-    listen: Option<String>,
-    old: Option<String>,
-    /// What the kinds of later versions have; the file is refused by their names.
-    #[serde(flatten)]
-    rest: BTreeMap<String, toml::Value>,
-}
-
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum EndpointKind {
-    Builtin,
-    Haproxy,
-    Command,
-    None,
 }
 
 fn wrong(message: impl Into<String>) -> Error {
@@ -130,7 +195,6 @@ impl Settings {
         };
         lacks(!document.blue.replicas.is_empty(), "`blue.replicas`")?;
         lacks(!document.green.replicas.is_empty(), "`green.replicas`")?;
-        lacks(!document.green.variables.is_empty(), "`green.variables`")?;
         lacks(!document.tables.is_empty(), "`[tables]`")?;
         let url = |text: Option<String>, key: &str| match text.as_deref() {
             None | Some("") => Ok(None),
@@ -139,10 +203,7 @@ impl Settings {
                     .with_advice(error.advice().unwrap_or("").to_owned())
             }),
         };
-        let endpoint = match document.endpoint {
-            None => None,
-            Some(endpoint) => Settings::endpoint(endpoint, name)?,
-        };
+        let endpoint = document.endpoint.map(|endpoint| Settings::endpoint(endpoint, name)).transpose()?.flatten();
         Ok(Settings {
             name: document.name,
             blue: url(document.blue.url, "blue.url")?,
@@ -150,27 +211,79 @@ impl Settings {
             control: document.control.socket,
             endpoint,
             metrics: document.metrics.map(|metrics| metrics.listen),
+            conflicts: document.conflicts.policy.map(Policy::from).unwrap_or_default(),
+            keep_green: document.conflicts.keep_green.map(|tables| Settings::tables(&tables, name)).transpose()?,
+            green_variables: Settings::variables(document.green.variables, name)?,
+            verifies: document.verify.continuous.unwrap_or(true),
+            lanes: document.replication.lanes,
         })
     }
 
-    fn endpoint(endpoint: Endpoint, name: &str) -> Result<Option<BuiltinEndpoint>> {
-        match endpoint.kind {
-            EndpointKind::Haproxy => return Err(not_yet(&format!("{name}: the endpoint of kind `haproxy`"))),
-            EndpointKind::Command => return Err(not_yet(&format!("{name}: the endpoint of kind `command`"))),
-            EndpointKind::Builtin | EndpointKind::None => {}
+    /// Values as a server prints them.
+    fn variables(variables: BTreeMap<String, toml::Value>, file: &str) -> Result<BTreeMap<String, String>> {
+        let text = |(name, value): (String, toml::Value)| match value {
+            toml::Value::String(text) => Ok((name, text)),
+            toml::Value::Integer(number) => Ok((name, number.to_string())),
+            toml::Value::Float(number) => Ok((name, number.to_string())),
+            toml::Value::Boolean(is_on) => Ok((name, if is_on { "ON" } else { "OFF" }.to_owned())),
+            _ => Err(wrong(format!("{file}: `green.variables.{name}` is neither text, a number, nor true or false"))),
+        };
+        variables.into_iter().map(text).collect()
+    }
+
+    fn tables(names: &[String], file: &str) -> Result<BTreeSet<TableName>> {
+        let table = |text: &String| {
+            arguments::table(text).map_err(|why| wrong(format!("{file}: `{text}` names no table")).with_advice(why))
+        };
+        names.iter().map(table).collect()
+    }
+
+    fn endpoint(mut table: toml::Table, file: &str) -> Result<Option<EndpointKind>> {
+        const KINDS: &str = "kind is builtin, haproxy, command or none";
+        fn of_kind<T: serde::de::DeserializeOwned>(table: toml::Table, file: &str, advice: &str) -> Result<T> {
+            T::deserialize(table).map_err(|error: toml::de::Error| {
+                // It may quote a value.
+                let message = output::without_urls(error.message()).replace('\n', " ");
+                wrong(format!("{file}: `[endpoint]`: {message}")).with_advice(advice.to_owned())
+            })
         }
-        if let Some(key) = endpoint.rest.keys().next() {
-            return Err(wrong(format!("{name}: `[endpoint]` has a key `{key}` that there is not"))
-                .with_advice("the keys are kind, listen and old"));
-        }
-        if endpoint.kind == EndpointKind::None {
-            return Ok(None);
-        }
-        let listen = endpoint.listen.ok_or_else(|| {
-            wrong(format!("{name}: the built-in endpoint has no address"))
-                .with_advice("write listen = \"127.0.0.1:3300\" in [endpoint]")
-        })?;
-        Ok(Some(BuiltinEndpoint { listen, old: endpoint.old }))
+        let kind = match table.remove("kind") {
+            Some(toml::Value::String(kind)) => kind,
+            _ => return Err(wrong(format!("{file}: `[endpoint]` does not say of which kind it is")).with_advice(KINDS)),
+        };
+        let endpoint = match kind.as_str() {
+            "builtin" => EndpointKind::Builtin(of_kind(
+                table,
+                file,
+                "write listen = \"127.0.0.1:3300\" and, for the other server, old = \"127.0.0.1:3301\"",
+            )?),
+            "haproxy" => EndpointKind::HaProxy(of_kind(
+                table,
+                file,
+                "write socket and backend, and, where they are not called so, the servers' names blue and green; maxconn",
+            )?),
+            "command" => {
+                let endpoint: CommandEndpoint = of_kind(
+                    table,
+                    file,
+                    "write command = [\"PROGRAM\", \"ARGUMENT\"] and, if need be, timeout = SECONDS",
+                )?;
+                if endpoint.command.is_empty() || endpoint.timeout == 0 {
+                    return Err(wrong(format!("{file}: `[endpoint]` has an empty command or no time for it"))
+                        .with_advice("write command = [\"PROGRAM\", \"ARGUMENT\"]"));
+                }
+                EndpointKind::Command(endpoint)
+            }
+            "none" => match table.keys().next() {
+                None => return Ok(None),
+                Some(key) => {
+                    return Err(wrong(format!("{file}: `[endpoint]` of kind `none` has a key `{key}`"))
+                        .with_advice("leave it out"));
+                }
+            },
+            _ => return Err(wrong(format!("{file}: there is no endpoint of that kind")).with_advice(KINDS)),
+        };
+        Ok(Some(endpoint))
     }
 
     /// Production's URL.
@@ -212,8 +325,15 @@ mod tests {
             [green]
             url = "mysql://u:p@green:3306"
             [tables]
+            [verify]
+            continuous = true
+            [conflicts]
+            policy = "stop"
+            keep_green = ["shop.scratch"]
             [control]
             socket = "bluegreen.sock"
+            [replication]
+            lanes = 4
             [endpoint]
             kind = "builtin"
             listen = "127.0.0.1:3300"
@@ -224,7 +344,9 @@ mod tests {
         .unwrap();
         assert_eq!(settings.name.as_deref(), Some("mydb1"));
         assert_eq!(settings.blue().unwrap().address(), "blue:3306");
-        assert_eq!(settings.endpoint.unwrap().old.as_deref(), Some("127.0.0.1:3301"));
+        assert_eq!(settings.lanes, Some(4));
+        let builtin = BuiltinEndpoint { listen: "127.0.0.1:3300".into(), old: Some("127.0.0.1:3301".into()) };
+        assert_eq!(settings.endpoint, Some(EndpointKind::Builtin(builtin)));
     }
 
     #[test]
@@ -241,14 +363,42 @@ mod tests {
     }
 
     #[test]
+    fn endpoints_of_every_kind() {
+        let of = |text: &str| Settings::parse(&format!("[endpoint]\n{text}"), "x").unwrap().endpoint;
+        assert_eq!(of("kind = \"none\""), None);
+        let haproxy = of("kind = \"haproxy\"\nsocket = \"/run/h.sock\"\nbackend = \"db\"\ngreen = \"g1\"");
+        let Some(EndpointKind::HaProxy(haproxy)) = haproxy else { panic!("{haproxy:?}") };
+        assert_eq!((haproxy.blue.as_str(), haproxy.green.as_str(), haproxy.maxconn), ("blue", "g1", 0));
+        let command = of("kind = \"command\"\ncommand = [\"./switch\", \"-v\"]\ntimeout = 5");
+        let Some(EndpointKind::Command(command)) = command else { panic!("{command:?}") };
+        assert_eq!((command.command.len(), command.timeout), (2, 5));
+        for text in [
+            "kind = \"none\"\nlisten = \"x:1\"",
+            "listen = \"x:1\"",
+            "kind = \"haproxy\"\nsocket = \"s\"",
+            "kind = \"command\"\ncommand = []",
+            "kind = \"command\"\ncommand = [\"x\"]\ntimeout = 0",
+            "kind = \"command\"\ncommand = [\"x\"]\nlisten = \"x:1\"",
+        ] {
+            refused(&format!("[endpoint]\n{text}"));
+        }
+    }
+
+    #[test]
+    fn greens_variables_are_read_as_a_server_prints_them() {
+        let text = "[green.variables]\nmax_connections = 500\nlocal_infile = true\nsql_mode = \"\"";
+        let variables = Settings::parse(text, "x").unwrap().green_variables;
+        let of = |name: &str| variables.get(name).map(String::as_str);
+        assert_eq!([of("max_connections"), of("local_infile"), of("sql_mode")], [Some("500"), Some("ON"), Some("")]);
+        assert!(refused("[green.variables]\na = [1]").contains("green.variables.a"));
+    }
+
+    #[test]
     fn what_this_version_lacks_is_refused_by_name() {
         for (text, what) in [
             ("[blue]\nreplicas = [\"mysql://u:s3cret@h\"]", "blue.replicas"),
             ("[green]\nreplicas = [\"mysql://u:s3cret@h\"]", "green.replicas"),
-            ("[green]\nvariables = { max_connections = 500 }", "green.variables"),
             ("[tables]\ninclude = [\"a.b\"]", "[tables]"),
-            ("[endpoint]\nkind = \"haproxy\"\nsocket = \"x\"", "haproxy"),
-            ("[endpoint]\nkind = \"command\"\ncommand = [\"x\"]", "command"),
         ] {
             let line = refused(text);
             assert!(line.contains(what) && line.contains("not in this version yet"), "{line}");

@@ -3,14 +3,17 @@
 mod arguments;
 mod binlog;
 mod config;
+mod conflicts;
 mod control;
 mod create;
 mod delete;
 mod demo;
+mod graph;
 mod metrics;
 mod output;
 mod progress;
 mod replicate;
+mod routes;
 mod run;
 mod status;
 mod stop;
@@ -23,6 +26,7 @@ use arguments::{Arguments, Verb};
 use bluegreen::{Error, ErrorKind, Result};
 use output::Answer;
 use stop::Stop;
+use switchover::Way;
 
 fn main() -> ExitCode {
     let arguments = match arguments::parse() {
@@ -53,12 +57,12 @@ async fn carry_out(arguments: Arguments, stop: Stop) -> Result<Answer> {
         Verb::Run(run) => run::run(run, config, json, stop).await,
         Verb::Status(status) => status::status(status, config, json, stop).await,
         Verb::Verify(verify) => verify::verify(verify, config, json, stop).await,
-        Verb::Switchover(switchover) => switchover::switchover(switchover, config, json, stop).await,
+        Verb::Switchover(switchover) => switchover::switchover(Way::There, switchover, config, json, stop).await,
+        Verb::Rollback(rollback) => switchover::switchover(Way::Back, rollback, config, json, stop).await,
         Verb::Delete(delete) => delete::delete(delete, config, json).await,
         Verb::Demo(demo) => demo::demo(&demo, json, stop).await,
         Verb::Binlog(binlog) => binlog::binlog(binlog, json, stop).await,
-        Verb::Conflicts(_) => Err(not_yet("`conflicts`")),
-        Verb::Rollback(_) => Err(not_yet("`rollback`")),
+        Verb::Conflicts(conflicts) => conflicts::conflicts(conflicts, config, json, stop).await,
     }
 }
 

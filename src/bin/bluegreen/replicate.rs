@@ -1,9 +1,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use bluegreen::apply::Policy;
 use bluegreen::checks::{Lag, LagProbe};
 use bluegreen::model::{Coordinates, Flavor, GtidPosition, Position, StartPosition};
-use bluegreen::pipeline::{Progress, Replication, ReplicationConfig};
+use bluegreen::pipeline::{Progress, Replication, ReplicationConfig, record_lag};
 use bluegreen::switchover::Point;
 use bluegreen::{Error, ErrorKind, Result};
 use serde_json::json;
@@ -18,21 +19,17 @@ use crate::{metrics, progress};
 const PLAIN_LINES: Duration = Duration::from_secs(10);
 
 pub(crate) async fn replicate(arguments: Replicate, config: Option<&Path>, json: bool, stop: Stop) -> Result<Answer> {
-    if arguments.lanes != 1 {
-        return Err(Error::new(
-            ErrorKind::Config,
-            format!("{} lanes are asked for, and this version has one", arguments.lanes),
-        )
-        .with_advice("leave --lanes out, or write --lanes 1"));
-    }
     let settings = Settings::read(config, &arguments.servers)?;
     if let Some(address) = arguments.metrics.or(settings.metrics) {
         metrics::serve(address)?;
     }
     let (blue, green) = (settings.blue()?, settings.green()?);
     let lag = LagProbe::new(blue.clone(), green.clone());
-    let mut config = ReplicationConfig::new(blue, green).from(arguments.from);
+    let lanes = arguments.lanes.or(settings.lanes).unwrap_or(1);
+    let mut config = ReplicationConfig::new(blue, green).from(arguments.from).with_lanes(lanes)?;
     config.ways = arguments.statement_at.into_iter().collect();
+    config.conflicts = arguments.conflicts.map_or(settings.conflicts, Policy::from);
+    config.keep_green = settings.keep_green;
     let mut replication = Box::pin(Replication::start(config)).await?;
     let target = match (arguments.until_caught_up, &arguments.until) {
         (true, _) => Some(replication.head_at_start().clone()),
@@ -102,7 +99,10 @@ async fn follow(
             break Err(replication.finished().await.err().unwrap_or_else(ended));
         }
         // A server that does not answer must not hold up the stop.
-        let lag = tokio::time::timeout(Duration::from_millis(800), lag.measure()).await.ok();
+        let received = || pictures.borrow().received.clone();
+        let lags = tokio::time::timeout(Duration::from_millis(800), lag.measure_beside(received)).await.ok();
+        lags.iter().for_each(record_lag);
+        let lag = lags.map(|lags| lags.end_to_end);
         let (transactions, rows) = pace.of(&now);
         let text = line(&now, lag.as_ref(), transactions, rows);
         spinner.set_message(text.clone());

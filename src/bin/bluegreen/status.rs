@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::arguments::Status;
 use crate::config::Settings;
 use crate::control;
+use crate::graph::Graph;
 use crate::output::{self, Answer, count};
 use crate::stop::Stop;
 
@@ -16,11 +17,13 @@ const PAUSE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn status(arguments: Status, config: Option<&Path>, json: bool, mut stop: Stop) -> Result<Answer> {
     let settings = Settings::read(config, &arguments.servers)?;
+    let mut graph = Graph::default();
     loop {
         tokio::select! {
             picture = picture(&settings) => {
                 let picture = picture?;
-                if json { output::document(&picture) } else { print(&picture) }
+                graph.add(picture.pointer("/replication/lag/seconds").and_then(Value::as_f64));
+                if json { output::document(&picture) } else { print_with(&picture, &graph) }
             }
             () = stop.requested() => return Ok(Answer::Yes),
         }
@@ -48,6 +51,10 @@ async fn picture(settings: &Settings) -> Result<Value> {
 
 /// The table for people.
 pub(crate) fn print(picture: &Value) {
+    print_with(picture, &Graph::default());
+}
+
+fn print_with(picture: &Value, graph: &Graph) {
     let at = |path: &str| picture.pointer(path).unwrap_or(&Value::Null);
     let text = |path: &str| match at(path) {
         Value::Null => "-".to_owned(),
@@ -72,16 +79,24 @@ pub(crate) fn print(picture: &Value) {
     row("replication", format!("{}{reason}", text("/replication/state")));
     row("checkpoint", point(at("/replication/checkpoint")));
     row("blue's head", point(at("/replication/blue_head")));
-    let lag = match at("/replication/lag/unknown") {
+    let lag = |part: &str| match at(&format!("/replication/lag{part}/unknown")) {
         Value::String(why) => format!("not known: {why}"),
-        _ => [
-            figure("/replication/lag/seconds", "s"),
-            figure("/replication/lag/transactions", "transactions"),
-            figure("/replication/lag/bytes", "bytes"),
-        ]
-        .join(", "),
+        _ => [("seconds", "s"), ("transactions", "transactions"), ("bytes", "bytes")]
+            .map(|(key, unit)| figure(&format!("/replication/lag{part}/{key}"), unit))
+            .join(", "),
     };
-    row("lag", lag);
+    row("lag", lag(""));
+    if graph.has_course() {
+        row("  its course", format!("{graph}, every {} s", PAUSE.as_secs()));
+    }
+    if !at("/replication/stream").is_null() {
+        row("  transport", lag("/transport"));
+        row("  apply", lag("/apply"));
+    }
+    if let Some(ahead) = at("/replication/lag/clocks/green_ahead_seconds").as_f64() {
+        let uncertain = at("/replication/lag/clocks/uncertain_by_seconds").as_f64().unwrap_or_default();
+        row("green's clock", format!("{ahead:+.3} s beside blue's (within {uncertain:.3} s)"));
+    }
     row("apply rate", figure("/replication/apply_rows_per_second", "rows/s"));
     row("caught up in", figure("/replication/caught_up_in_seconds", "s"));
     let stream = at("/replication/stream");
@@ -92,6 +107,7 @@ pub(crate) fn print(picture: &Value) {
     row("conflicts", format!("{} open, {} in all", text("/conflicts/open"), text("/conflicts/total")));
     row("verification", text("/verification/state"));
     guardrails(at("/guardrails"));
+    guardrails(at("/drift"));
 }
 
 /// The guardrails' lines, of a status or of a switchover's report.
@@ -107,6 +123,9 @@ fn applied(stream: &Value) -> String {
     );
     if stream["last_group"].is_object() {
         text.push_str(&format!("; the last of {} row changes", count(number("/last_group/row_changes"))));
+        if number("/last_group/lanes") > 1 {
+            text.push_str(&format!(" over {} lanes", number("/last_group/lanes")));
+        }
     }
     if stream["open_transaction"].is_object() {
         text.push_str(&format!(

@@ -1,16 +1,23 @@
 //! One chunk: digests, then hashes, then rows.
 
+use std::time::{Duration, Instant};
+
 use super::difference::{Difference, DifferenceKind, KeyValue, shown, value};
 use super::keyless::{self, Surplus};
+use super::pace::Pace;
 use super::pair::{Compared, Pair, Side};
 use super::plan::Chunk;
-use super::range::{KeyText, Range};
+use super::range::{KeyText, Rows};
 use super::reads::{digest, hashes, rows_by_hash, select_by_key};
 use super::settle::{Confirmed, Sides, settle};
 use super::{LISTED, VerifyConfig};
 use crate::error::Result;
 use crate::net::Server;
 
+/// How long one statement over a chunk may take: a server that is silent for longer is gone.
+const CHUNK_LIMIT: Duration = Duration::from_secs(60);
+/// The same for one over a whole table, which has no key to cut it by.
+const TABLE_LIMIT: Duration = Duration::from_secs(3600);
 /// Hashes looked up in one scan of a keyless table.
 const HASHES_A_SCAN: usize = 500;
 
@@ -21,11 +28,15 @@ pub(super) struct Findings {
     pub(super) differences: Vec<Difference>,
     pub(super) more: u64,
     pub(super) unverified: Option<String>,
+    /// The keys of the rows that are not proven equal.
+    pub(super) open: Vec<KeyText>,
+    /// There are such rows that no key tells.
+    pub(super) is_open: bool,
 }
 
 impl Findings {
     pub(super) fn unverified(reason: impl Into<String>) -> Findings {
-        Findings { unverified: Some(reason.into()), ..Findings::default() }
+        Findings { unverified: Some(reason.into()), is_open: true, ..Findings::default() }
     }
 }
 
@@ -35,22 +46,29 @@ pub(super) async fn compare(
     server: &Server,
     sides: &mut Sides,
     chunk: &Chunk,
+    pace: &Pace,
 ) -> Result<Findings> {
-    let Chunk { pair, range } = chunk;
+    let Chunk { pair, rows } = chunk;
     if pair.columns.is_empty() {
         return Ok(Findings::unverified("the two have no column in common"));
     }
-    let (blue, green) = tokio::try_join!(
-        digest(&mut sides.blue, pair, Side::Blue, range),
-        digest(&mut sides.green, pair, Side::Green, range)
-    )?;
+    sides.set_limit(if *rows == Rows::ALL { TABLE_LIMIT } else { CHUNK_LIMIT });
+    let turn = pace.turn(&mut sides.blue).await?;
+    let on_blue = async {
+        let began = Instant::now();
+        let blue = digest(&mut sides.blue, pair, Side::Blue, rows).await?;
+        Ok((blue, began.elapsed()))
+    };
+    let ((blue, took), green) = tokio::try_join!(on_blue, digest(&mut sides.green, pair, Side::Green, rows))?;
+    pace.end(turn, blue.rows, took).await;
     let mut findings = Findings { rows: blue.rows, ..Findings::default() };
     if blue == green {
         return Ok(findings);
     }
-    let is_whole = *range == Range::default();
+    let is_whole = *rows == Rows::ALL;
     if is_whole && blue.rows.max(green.rows) > config.row_limit {
         if !keyless::settles_by_digest(server, sides, pair, config.settle_limit).await? {
+            findings.is_open = true;
             findings.unverified = Some(format!(
                 "its digests differ, and with {} rows it is too large to find the rows without a key in an order that \
                  both servers share",
@@ -63,6 +81,7 @@ pub(super) async fn compare(
         by_key(config, server, sides, chunk, &mut findings).await?
     } else {
         let settled = keyless::settle(server, sides, pair, config.settle_limit).await?;
+        findings.is_open = !settled.surplus.is_empty() || settled.restless > 0;
         list_surplus(sides, pair, settled.surplus, &mut findings).await?;
         settled.restless
     };
@@ -79,10 +98,10 @@ async fn by_key(
     chunk: &Chunk,
     findings: &mut Findings,
 ) -> Result<u64> {
-    let Chunk { pair, range } = chunk;
+    let Chunk { pair, rows } = chunk;
     let (blue, mut green) = tokio::try_join!(
-        hashes(&mut sides.blue, pair, Side::Blue, range),
-        hashes(&mut sides.green, pair, Side::Green, range)
+        hashes(&mut sides.blue, pair, Side::Blue, rows),
+        hashes(&mut sides.green, pair, Side::Green, rows)
     )?;
     let mut suspects: Vec<KeyText> = Vec::new();
     for (key, hash) in blue {
@@ -93,8 +112,11 @@ async fn by_key(
     suspects.extend(green.into_keys());
     suspects.sort();
     let settled = settle(server, sides, pair, suspects, config.settle_limit).await?;
+    let restless = settled.restless.len() as u64;
+    findings.open.extend(settled.confirmed.iter().map(|row| row.key.clone()));
+    findings.open.extend(settled.restless);
     list_confirmed(sides, pair, settled.confirmed, findings).await?;
-    Ok(settled.restless)
+    Ok(restless)
 }
 
 /// Names the rows and columns of confirmed differences.
@@ -114,10 +136,7 @@ async fn list_confirmed(
         let here: Vec<&Confirmed> = confirmed.iter().filter(|row| row.blue.is_some() == (side == Side::Blue)).collect();
         let keys: Vec<KeyText> = here.iter().map(|row| row.key.clone()).collect();
         let list: Vec<String> = pair.key_columns().map(|column| shown(column).sql(column.name_on(side))).collect();
-        let session = match side {
-            Side::Blue => &mut sides.blue,
-            Side::Green => &mut sides.green,
-        };
+        let session = sides.of(side);
         let names = select_by_key(session, pair, side, &keys, &list.join(", ")).await?;
         for (row, texts) in here.into_iter().zip(names) {
             let texts = texts.unwrap_or_default();
@@ -156,10 +175,7 @@ async fn list_surplus(sides: &mut Sides, pair: &Pair, surplus: Vec<Surplus>, fin
                 findings.more += batch.iter().map(|row| row.blue.abs_diff(row.green)).sum::<u64>();
                 continue;
             }
-            let session = match side {
-                Side::Blue => &mut sides.blue,
-                Side::Green => &mut sides.green,
-            };
+            let session = sides.of(side);
             let found = rows_by_hash(session, pair, side, &hashes).await?;
             for row in batch {
                 let texts = found.get(&row.hash);

@@ -3,7 +3,9 @@
 //! Only functions that MySQL 5.6 to 9.7 and MariaDB 10.5 to 11.8 share are used, and only forms whose text is the same
 //! on all of them.
 
-use crate::model::{Column, ColumnKind};
+use std::borrow::Cow;
+
+use crate::model::{Column, ColumnKind, modern_charset};
 use crate::net::identifier;
 
 /// Text and bytes of up to this many bytes take part as hexadecimal; longer ones as their own SHA-256, so that no
@@ -111,6 +113,11 @@ impl Form {
         }
     }
 
+    /// Whether a value's stored bytes mean the same on both servers.
+    pub(super) fn keeps_bytes(self) -> bool {
+        !matches!(self, Form::Unicode | Form::UnicodeHash | Form::Other)
+    }
+
     /// Whether the text stands for the value itself, so that it can be shown.
     pub(super) fn is_value(self) -> bool {
         !matches!(self, Form::HexHash | Form::UnicodeHash | Form::BytesHash | Form::Json)
@@ -134,27 +141,25 @@ fn temporal_digits(column: &Column) -> u8 {
 }
 
 /// The character set by the name that all versions understand as the same.
-fn charset(column: &Column) -> Option<String> {
-    column.charset.as_deref().map(modern_name)
+fn charset(column: &Column) -> Option<Cow<'_, str>> {
+    column.charset.as_deref().map(modern_charset)
 }
 
-/// What was `utf8` is called `utf8mb3` by newer servers, its collations too.
-pub(super) fn modern_name(name: &str) -> String {
-    match name {
-        "utf8" => "utf8mb3".to_owned(),
-        _ => match name.strip_prefix("utf8_") {
-            Some(rest) => format!("utf8mb3_{rest}"),
-            None => name.to_owned(),
-        },
-    }
+/// A column of one side, as a part of a row's text.
+pub(super) struct Part<'a> {
+    pub(super) name: &'a str,
+    pub(super) form: Form,
+    pub(super) is_nullable: bool,
 }
 
 /// A row as one text. Each column is its text or `-` for NULL, which is the text of no value; the texts hold no comma.
-/// Where a text is too long for the server the whole is NULL, which the digest counts.
-pub(super) fn row_text(columns: impl Iterator<Item = (Form, String)>) -> String {
-    let parts: Vec<String> =
-        columns.map(|(form, name)| format!("IF({} IS NULL,'-',{})", identifier(&name), form.sql(&name))).collect();
-    format!("CONCAT({})", parts.join(",',',"))
+/// Where a text is too long for the server the whole is NULL, which the digest tells.
+pub(super) fn row_text<'a>(columns: impl Iterator<Item = Part<'a>>) -> String {
+    let part = |Part { name, form, is_nullable }| match is_nullable {
+        true => format!("IF({} IS NULL,'-',{})", identifier(name), form.sql(name)),
+        false => form.sql(name),
+    };
+    format!("CONCAT({})", columns.map(part).collect::<Vec<_>>().join(",',',"))
 }
 
 /// The SHA-256 of a row's text.
@@ -162,28 +167,26 @@ pub(super) fn row_hash(text: &str) -> String {
     format!("SHA2({text},256)")
 }
 
-/// The digest of many rows: their count, how many were hashed, and two sums that know nothing of each other: 64 bits
-/// of SHA-256, and CRC-32. Sums and not XOR: two equal rows must not cancel each other.
+/// The digest of many rows: their count, and the sum of 64 bits of each one's SHA-256, any two parts of which are functions
+/// that know nothing of each other. A sum and not XOR: two equal rows must not cancel each other. The row's text is made
+/// anew for each aggregate, and is most of what a digest costs: so there is one. [`UNHASHED`] stands in it for a row that
+/// has no text.
+///
+/// CPU time for a row of sysbench's table (MySQL 9.7; MariaDB 10.11): 2.2 µs; 2.0 µs. With CRC-32 as a second sum it
+/// was 3.8 µs; 2.8 µs, and `CHECKSUM TABLE` takes 1.2 µs; 0.5 µs.
 pub(super) fn digest(text: &str) -> String {
-    format!("COUNT(*), COUNT({text}), SUM(CAST(CONV(LEFT(SHA2({text},256),16),16,10) AS UNSIGNED)), SUM(CRC32({text}))")
+    format!("COUNT(*), SUM(IFNULL(CAST(CONV(LEFT(SHA2({text},256),16),16,10) AS UNSIGNED),{UNHASHED}))")
 }
+
+/// In place of the hash of a row that is too long for the server: more than the hashes of 2⁴⁰ rows add up to.
+pub(super) const UNHASHED: u128 = 1 << 104;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn column(kind: ColumnKind, full_type: &str, charset: Option<&str>, length: Option<u64>) -> Column {
-        Column {
-            name: "c".into(),
-            kind,
-            full_type: full_type.into(),
-            is_unsigned: false,
-            is_nullable: true,
-            is_generated: false,
-            charset: charset.map(Into::into),
-            collation: None,
-            length,
-        }
+        Column { charset: charset.map(Into::into), length, ..Column::sample("c", kind, full_type) }
     }
 
     #[test]
@@ -211,7 +214,8 @@ mod tests {
 
     #[test]
     fn null_and_empty_are_told_apart() {
-        let text = row_text([(Form::Hex, "a`b".to_owned()), (Form::Plain, "c".to_owned())].into_iter());
-        assert_eq!(text, "CONCAT(IF(`a``b` IS NULL,'-',HEX(`a``b`)),',',IF(`c` IS NULL,'-',`c`))");
+        let part = |name, form, is_nullable| Part { name, form, is_nullable };
+        let text = row_text([part("a`b", Form::Hex, true), part("c", Form::Plain, false)].into_iter());
+        assert_eq!(text, "CONCAT(IF(`a``b` IS NULL,'-',HEX(`a``b`)),',',`c`)");
     }
 }

@@ -20,6 +20,25 @@ pub(super) enum Followed {
     NoCheckpoint,
 }
 
+/// The same for whoever cannot do without a checkpoint.
+///
+/// # Errors
+/// Those of [`catch_up`], and `State` where there is no checkpoint.
+pub(crate) async fn follow(
+    blue_server: &Server,
+    blue: &mut Session,
+    green: &mut Session,
+    limit: Duration,
+) -> Result<()> {
+    match catch_up(blue_server, blue, green, limit).await? {
+        Followed::Covered => Ok(()),
+        Followed::NoCheckpoint => {
+            Err(Error::new(ErrorKind::State, "green has no checkpoint, so no stream to stay in step with")
+                .with_advice("build green with `create`"))
+        }
+    }
+}
+
 /// Reads blue's head and waits until green's forward checkpoint covers it.
 ///
 /// # Errors

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::pair::{Pair, Side};
-use super::range::Range;
+use super::range::Rows;
 use super::reads::{Digest, RowHash, counts, digest};
 use super::settle::{Judgement, Rounds, Sides, Witness};
 use crate::error::Result;
@@ -65,14 +65,13 @@ pub(super) async fn settles_by_digest(
     pair: &Pair,
     limit: Duration,
 ) -> Result<bool> {
-    let whole = Range::default();
     let mut rounds = Rounds::new();
     let mut witness: Witness<Digest> = Witness::default();
     while rounds.next().await {
-        let before = digest(&mut sides.blue, pair, Side::Blue, &whole).await?;
+        let before = digest(&mut sides.blue, pair, Side::Blue, &Rows::ALL).await?;
         rounds.catch_up(server, sides, limit).await?;
-        let green = digest(&mut sides.green, pair, Side::Green, &whole).await?;
-        let after = digest(&mut sides.blue, pair, Side::Blue, &whole).await?;
+        let green = digest(&mut sides.green, pair, Side::Green, &Rows::ALL).await?;
+        let after = digest(&mut sides.blue, pair, Side::Blue, &Rows::ALL).await?;
         match witness.judge(before, green, after, rounds.confirming) {
             Judgement::Settled => return Ok(true),
             Judgement::Confirmed => return Ok(false),

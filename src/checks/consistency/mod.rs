@@ -3,38 +3,60 @@
 //! Every table is cut into chunks along its row key. Both servers compute a digest of a chunk at once; where the
 //! digests differ the chunk's rows are compared by hash, and each row that differs goes through rounds that tell a
 //! difference from a change under way (`settle`).
+//!
+//! A pass begins with a position in each server's log such that whoever reads from then on sees all that is before it
+//! (`log`). So a row that the pass found equal, and that neither log has named since, is equal. The next pass reads both
+//! logs up to new positions, and compares the rows that they name (`changes`), by the same digests and rounds; what has no
+//! key in the log is compared as a whole table.
+//!
+//! # Invariants
+//! 1. A row is proven by what both servers answered, never by what a log says of it: the logs only name rows.
+//! 2. What is not proven stays due: a pass that fails, or a row that could not be settled, is looked at by the next one.
+//! 3. Whatever a log does not tell exactly (a statement, a cascade, a definition that changed, an image without the key)
+//!    makes more due, never less.
+//! 4. No lock is taken and no snapshot outlives its statement; a statement on blue is as short as
+//!    [`VerifyConfig::statement_target`] wants, where a key cuts the table.
 
+mod changes;
 mod compare;
 mod difference;
+mod due;
 mod expression;
+mod family;
 mod follow;
 mod keyless;
+mod log;
+mod logged;
+mod outcome;
+mod pace;
 mod pair;
+mod pass;
 mod plan;
 mod range;
 mod reads;
 mod settle;
+mod verifier;
+mod walk;
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, mpsc};
-use tokio::task::JoinSet;
+use serde::ser::SerializeMap;
 
 pub use self::difference::{Difference, DifferenceKind, KeyValue};
+pub(crate) use self::due::{Due, Part};
+pub(crate) use self::follow::follow;
+pub(crate) use self::log::wait_until_visible;
+pub(crate) use self::pace::Pace;
+pub(crate) use self::range::{KeyText, Range};
+pub(crate) use self::verifier::OpenRows;
+pub use self::verifier::Verifier;
+pub(crate) use self::walk::{Walk, changed, moved};
 
-use self::compare::{Findings, compare};
-use self::plan::{Chunk, Step, tables};
-use self::settle::Sides;
-use crate::error::{Error, ErrorKind, Result};
-use crate::model::TableName;
-use crate::net::{Server, ServerUrl, Session};
+use crate::deployment::Proof;
+use crate::error::{Error, Result};
+use crate::model::{Position, TableName};
+use crate::net::ServerUrl;
 
-/// One statement may read a whole table where it has no key to cut it by.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(3600);
-/// Chunks planned ahead of those being compared.
-const PLANNED_AHEAD: usize = 32;
 /// Differences listed of one table; the rest is counted.
 const LISTED: usize = 10_000;
 
@@ -48,8 +70,15 @@ pub struct VerifyConfig {
     pub green: ServerUrl,
     /// The tables to compare; `None`: all but the servers' own.
     pub tables: Option<Vec<TableName>>,
-    /// Rows of a chunk, default 10,000; fewer where rows are long. More: fewer statements, each longer.
+    /// Rows of a chunk, default 10,000; fewer where rows are long or blue takes too long. More: fewer statements, each
+    /// longer.
     pub chunk_rows: u64,
+    /// What a statement over a chunk may take on blue, default 100 ms: chunks become smaller where it takes longer.
+    pub statement_target: Duration,
+    /// The part of the time in which a statement of the comparison may run on blue while clients write there, default
+    /// 0.25, from 0.01 to 1. It bounds the latency that is added: of the clients' statements no larger part meets one. Less
+    /// is taken by itself where blue answers late. Blue counts as busy from 10 changing statements a second on.
+    pub busy_share: f64,
     /// Connections to each server that compare at the same time, default 2, at least 1. One more to blue finds the
     /// chunks' bounds.
     pub connections: usize,
@@ -58,6 +87,9 @@ pub struct VerifyConfig {
     /// Rows up to which a table that is one chunk is compared row by row, default 5,000,000. Memory grows with it, by
     /// about 100 bytes a row and side. A larger one that differs is reported as unverified.
     pub row_limit: u64,
+    /// Changed rows that [`Verifier::again`] looks up one by one, default 1,000,000; beyond that, tables are compared as
+    /// a whole. Memory grows with it, by about 150 bytes a row.
+    pub key_limit: u64,
 }
 
 impl VerifyConfig {
@@ -68,9 +100,12 @@ impl VerifyConfig {
             green,
             tables: None,
             chunk_rows: 10_000,
+            statement_target: Duration::from_millis(100),
+            busy_share: 0.25,
             connections: 2,
             settle_limit: Duration::from_secs(30),
             row_limit: 5_000_000,
+            key_limit: 1_000_000,
         }
     }
 }
@@ -95,9 +130,11 @@ pub struct VerifyProgress {
 pub struct Verification {
     /// No difference was found, and nothing was left out.
     pub equal: bool,
-    /// Tables looked at.
+    /// Whether all rows were compared, or those that changed since an earlier pass.
+    pub scope: Scope,
+    /// Tables that this speaks of.
     pub tables: u64,
-    /// Rows of blue compared.
+    /// Rows of blue compared by this pass.
     pub rows: u64,
     /// How long it took.
     pub seconds: f64,
@@ -107,6 +144,61 @@ pub struct Verification {
     pub more: u64,
     /// What could not be compared. Counts as not equal.
     pub unverified: Vec<Unverified>,
+    /// Where both logs ended when the pass began: everything before is part of what is said here. `None` where a server
+    /// keeps no log.
+    pub positions: Option<Positions>,
+    /// When that was; in JSON as `age_seconds`.
+    #[serde(rename = "age_seconds", serialize_with = "as_age")]
+    pub as_of: Instant,
+}
+
+impl Verification {
+    /// How many differences were found, listed or not.
+    pub fn difference_count(&self) -> u64 {
+        self.differences.len() as u64 + self.more
+    }
+}
+
+impl From<&Verification> for Proof {
+    fn from(found: &Verification) -> Proof {
+        Proof::new(found.equal, found.tables, found.rows, found.difference_count(), found.as_of.elapsed())
+    }
+}
+
+/// What a pass compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Scope {
+    /// Every row.
+    Full,
+    /// What changed since the pass before, and what was not equal then.
+    Changed,
+}
+
+/// A place in each server's log.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
+pub struct Positions {
+    /// In blue's log.
+    #[serde(serialize_with = "as_place")]
+    pub blue: Position,
+    /// In green's log.
+    #[serde(serialize_with = "as_place")]
+    pub green: Position,
+}
+
+fn as_age<S: serde::Serializer>(at: &Instant, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_f64(at.elapsed().as_secs_f64())
+}
+
+/// `{"file":…,"offset":…,"gtid":…}`.
+fn as_place<S: serde::Serializer>(position: &Position, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(3))?;
+    map.serialize_entry("file", &*position.coordinates.file)?;
+    map.serialize_entry("offset", &position.coordinates.offset)?;
+    map.serialize_entry("gtid", &position.gtid.as_ref().map(ToString::to_string))?;
+    map.end()
 }
 
 /// A table of which something could not be compared.
@@ -131,6 +223,8 @@ pub struct Unverified {
 /// stand still) a difference is what stays the same on both sides for 3.6 s, so a lag of more than that shows as
 /// differences.
 ///
+/// Tables that are green's own (`keep_green`) are left out.
+///
 /// `progress` is called after every chunk, from this future.
 ///
 /// # Errors
@@ -142,163 +236,10 @@ pub struct Unverified {
 /// # Cancel safety
 /// Dropping the future ends all work; nothing was changed on either server.
 pub async fn verify(config: &VerifyConfig, progress: impl Fn(VerifyProgress) + Send + Sync) -> Result<Verification> {
-    let started = Instant::now();
-    let mut sides = open(config).await?;
-    let blue_server = Arc::new(Server::probe(&mut sides.blue).await?);
-    let green_server = Server::probe(&mut sides.green).await?;
-    if blue_server.identity == green_server.identity {
-        return Err(Error::new(ErrorKind::Config, "blue and green are the same server")
-            .with_advice("name two servers; a copied data directory needs a server_uuid of its own"));
-    }
-    let planned = tables(config, &blue_server, &green_server, &mut sides).await?;
-    let mut outcome = Outcome::new(planned.one_sided, planned.rows_estimate, planned.tables.len() as u64);
-    progress(outcome.progress);
-
-    let (step_sender, mut steps) = mpsc::channel(PLANNED_AHEAD);
-    let (chunk_sender, chunks) = mpsc::channel::<Chunk>(PLANNED_AHEAD);
-    let chunks = Arc::new(Mutex::new(chunks));
-    let mut tasks: JoinSet<Result<()>> = JoinSet::new();
-    let mut free = Some(sides);
-    for _ in 0..config.connections.max(1) {
-        let sides = match free.take() {
-            Some(sides) => sides,
-            None => open(config).await?,
-        };
-        tasks.spawn(work(config.clone(), blue_server.clone(), sides, chunks.clone(), step_sender.clone()));
-    }
-    let planner = Session::open(&config.blue).await?.with_limit(STATEMENT_LIMIT);
-    tasks.spawn(plan::cut(planner, planned.tables, config.chunk_rows, chunk_sender, step_sender));
-
-    loop {
-        tokio::select! {
-            biased;
-            Some(step) = steps.recv() => {
-                outcome.take(step);
-                progress(outcome.progress);
-            }
-            Some(done) = tasks.join_next() => {
-                done.map_err(|error| Error::internal("a comparing task ended").with_source(error))??;
-            }
-            else => break,
-        }
-    }
-    Ok(outcome.end(started.elapsed()))
-}
-
-async fn open(config: &VerifyConfig) -> Result<Sides> {
-    let (blue, green) = tokio::try_join!(Session::open(&config.blue), Session::open(&config.green))?;
-    Ok(Sides { blue: blue.with_limit(STATEMENT_LIMIT), green: green.with_limit(STATEMENT_LIMIT) })
-}
-
-/// Compares chunks until there are no more.
-async fn work(
-    config: VerifyConfig,
-    blue_server: Arc<Server>,
-    mut sides: Sides,
-    chunks: Arc<Mutex<mpsc::Receiver<Chunk>>>,
-    steps: mpsc::Sender<Step>,
-) -> Result<()> {
-    loop {
-        let next = chunks.lock().await.recv().await;
-        let Some(chunk) = next else { break };
-        let table = chunk.pair.name.clone();
-        let findings = match Box::pin(compare(&config, &blue_server, &mut sides, &chunk)).await {
-            Ok(findings) => findings,
-            Err(error) if is_redefinition(&error) => Findings::unverified("it was redefined while it was compared"),
-            Err(error) => return Err(error.at(|place| place.table = Some(table.to_string()))),
-        };
-        if steps.send(Step::Compared { table, findings }).await.is_err() {
-            break;
-        }
-    }
-    sides.blue.close().await;
-    sides.green.close().await;
-    Ok(())
+    Verifier::new(config.clone()).full(progress).await
 }
 
 /// Unknown table, unknown column, unknown index, definition changed: somebody altered the table meanwhile.
 fn is_redefinition(error: &Error) -> bool {
     matches!(error.code(), Some(1049 | 1051 | 1054 | 1146 | 1176 | 1412))
-}
-
-/// The sum of all steps.
-struct Outcome {
-    progress: VerifyProgress,
-    /// Chunks of a table: planned in all, once that is known, and compared.
-    chunks: HashMap<TableName, (Option<u64>, u64)>,
-    listed: HashMap<TableName, usize>,
-    differences: Vec<Difference>,
-    more: u64,
-    unverified: Vec<Unverified>,
-}
-
-impl Outcome {
-    fn new(one_sided: Vec<Difference>, rows_estimate: u64, pairs: u64) -> Outcome {
-        let whole_tables = one_sided.iter().filter(|difference| difference.columns.is_empty()).count() as u64;
-        let progress = VerifyProgress {
-            tables_total: pairs + whole_tables,
-            tables_done: whole_tables,
-            rows_estimate,
-            rows_done: 0,
-        };
-        Outcome {
-            progress,
-            chunks: HashMap::new(),
-            listed: HashMap::new(),
-            differences: one_sided,
-            more: 0,
-            unverified: Vec::new(),
-        }
-    }
-
-    fn take(&mut self, step: Step) {
-        let table = match step {
-            Step::Cut { table, chunks, reason } => {
-                self.chunks.entry(table.clone()).or_default().0 = Some(chunks);
-                self.not_verified(&table, reason);
-                table
-            }
-            Step::Compared { table, findings } => {
-                self.chunks.entry(table.clone()).or_default().1 += 1;
-                self.progress.rows_done += findings.rows;
-                self.not_verified(&table, findings.unverified);
-                let listed = self.listed.entry(table.clone()).or_default();
-                for difference in findings.differences {
-                    if *listed < LISTED {
-                        *listed += 1;
-                        self.differences.push(difference);
-                    } else {
-                        self.more += 1;
-                    }
-                }
-                self.more += findings.more;
-                table
-            }
-        };
-        if self.chunks.get(&table).is_some_and(|(planned, done)| *planned == Some(*done)) {
-            self.progress.tables_done += 1;
-        }
-    }
-
-    fn not_verified(&mut self, table: &TableName, reason: Option<String>) {
-        let Some(reason) = reason else { return };
-        let unverified = Unverified { table: table.clone(), reason };
-        if !self.unverified.contains(&unverified) {
-            self.unverified.push(unverified);
-        }
-    }
-
-    fn end(mut self, took: Duration) -> Verification {
-        self.differences.sort_by(|a, b| a.table.cmp(&b.table));
-        self.unverified.sort_by(|a, b| a.table.cmp(&b.table));
-        Verification {
-            equal: self.differences.is_empty() && self.unverified.is_empty(),
-            tables: self.progress.tables_total,
-            rows: self.progress.rows_done,
-            seconds: took.as_secs_f64(),
-            differences: self.differences,
-            more: self.more,
-            unverified: self.unverified,
-        }
-    }
 }

@@ -1,8 +1,9 @@
 //! A table of blue and its counterpart on green: which columns are compared, in which form, and by which key.
 
 use super::difference::shown;
-use super::expression::{Form, digest, modern_name, row_hash, row_text};
-use crate::model::{Column, ColumnKind, ServerVersion, Table, TableName, UniqueKey};
+use super::expression::{Form, Part, digest, row_hash, row_text};
+use super::range::{KeyText, equals};
+use crate::model::{Column, ColumnKind, ServerVersion, Table, TableName, UniqueKey, modern_charset};
 use crate::net::identifier;
 
 /// One of the two servers.
@@ -24,6 +25,13 @@ impl<T> Both<T> {
         match side {
             Side::Blue => &self.blue,
             Side::Green => &self.green,
+        }
+    }
+
+    pub(super) fn of_mut(&mut self, side: Side) -> &mut T {
+        match side {
+            Side::Blue => &mut self.blue,
+            Side::Green => &mut self.green,
         }
     }
 }
@@ -50,6 +58,7 @@ pub(super) struct Compared {
     pub(super) is_unsigned: bool,
     pub(super) form: Form,
     pub(super) charset: Both<Option<String>>,
+    pub(super) is_nullable: Both<bool>,
 }
 
 /// A key that names rows on both servers.
@@ -100,6 +109,7 @@ impl Pair {
                 is_unsigned: column.is_unsigned,
                 form: Form::of(column, other, is_key),
                 charset: Both { blue: column.charset.clone(), green: other.charset.clone() },
+                is_nullable: Both { blue: column.is_nullable, green: other.is_nullable },
             });
         }
         let key = key.map(|key| {
@@ -124,8 +134,17 @@ impl Pair {
         indexes.iter().filter_map(|index| self.columns.get(*index))
     }
 
+    /// The predicates that find a key's row on blue and on green.
+    pub(super) fn predicates(&self, key: &KeyText) -> (String, String) {
+        (equals(self, Side::Blue, key), equals(self, Side::Green, key))
+    }
+
     fn row_text(&self, side: Side) -> String {
-        row_text(self.columns.iter().map(|column| (column.form, column.name_on(side).to_owned())))
+        row_text(self.columns.iter().map(|column| Part {
+            name: column.name_on(side),
+            form: column.form,
+            is_nullable: *column.is_nullable.of(side),
+        }))
     }
 
     /// The select list of a digest.
@@ -165,9 +184,9 @@ fn shares_order(blue: &Column, green: &Column, versions: &Both<ServerVersion>) -
     match (blue.kind, green.kind) {
         (Kind::Integer(_), Kind::Integer(_)) => true,
         (Kind::Text, Kind::Text) => {
-            let collation = |column: &Column| column.collation.as_deref().map(modern_name);
-            let charset = |column: &Column| column.charset.as_deref().map(modern_name);
-            collation(blue) == collation(green) && charset(blue) == charset(green)
+            let [blue, green] = [blue, green]
+                .map(|column| [&column.collation, &column.charset].map(|name| name.as_deref().map(modern_charset)));
+            blue == green
         }
         (Kind::FixedBinary, Kind::FixedBinary) => blue.full_type.eq_ignore_ascii_case(&green.full_type),
         (Kind::Decimal, Kind::Decimal)

@@ -7,23 +7,28 @@ use tokio::sync::mpsc;
 
 use super::compare::Findings;
 use super::difference::{Difference, DifferenceKind};
+use super::due::Part;
+use super::pace::Pace;
 use super::pair::{Both, Pair};
-use super::range::Range;
+use super::range::{KeyText, Keys, Range, Rows};
 use super::reads::boundary;
-use super::settle::Sides;
+use super::settle::{Judgement, Rounds, Sides, Witness};
 use super::{VerifyConfig, is_redefinition};
+use crate::deployment;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::TableName;
+use crate::model::{Table, TableName};
 use crate::net::{self, Server, Session};
 
 /// Bytes of rows that a chunk should not exceed, by blue's average row length.
 const CHUNK_BYTES: u64 = 32 << 20;
+/// Keys of a chunk. More make long statements, for which MySQL's optimizer wants memory by the key.
+const CHUNK_KEYS: usize = 500;
 
 /// A piece of a table.
 #[derive(Debug)]
 pub(super) struct Chunk {
     pub(super) pair: Arc<Pair>,
-    pub(super) range: Range,
+    pub(super) rows: Rows,
 }
 
 /// Something that was done.
@@ -35,12 +40,28 @@ pub(super) enum Step {
     Compared { table: TableName, findings: Findings },
 }
 
-/// The work that lies ahead.
+/// What there is to compare.
 pub(super) struct Planned {
-    pub(super) tables: Vec<(Arc<Pair>, u64)>,
+    pub(super) tables: Vec<PlannedTable>,
     /// Tables and columns that only one side has.
     pub(super) one_sided: Vec<Difference>,
-    pub(super) rows_estimate: u64,
+}
+
+/// A table that both sides have.
+pub(super) struct PlannedTable {
+    pub(super) pair: Arc<Pair>,
+    pub(super) definitions: Both<Table>,
+    /// As blue's statistics estimate them.
+    pub(super) rows: u64,
+    /// Rows that make a chunk of a size to be read at once.
+    pub(super) fitting: u64,
+}
+
+/// A table, or rows of it, to be cut into chunks.
+pub(super) struct Task {
+    pub(super) pair: Arc<Pair>,
+    pub(super) part: Part,
+    pub(super) fitting: u64,
 }
 
 /// Reads both catalogues and pairs what both have.
@@ -50,7 +71,10 @@ pub(super) async fn tables(
     green_server: &Server,
     sides: &mut Sides,
 ) -> Result<Planned> {
-    let (mut blue, mut green) = tokio::try_join!(net::tables(&mut sides.blue), net::tables(&mut sides.green))?;
+    let (mut blue, mut green) = definitions(config, blue_server, sides).await?;
+    let kept = deployment::kept_tables(&mut sides.green).await?;
+    blue.retain(|table| !kept.contains(&table.name));
+    green.retain(|table| !kept.contains(&table.name));
     if let Some(wanted) = &config.tables {
         let wanted: BTreeSet<&TableName> = wanted.iter().collect();
         blue.retain(|table| wanted.contains(&table.name));
@@ -64,25 +88,60 @@ pub(super) async fn tables(
     let sizes = sizes(&mut sides.blue).await?;
     let versions = Both { blue: blue_server.version, green: green_server.version };
     let one = |table: &TableName, kind, columns| Difference { table: table.clone(), key: Vec::new(), kind, columns };
-    let mut planned = Planned { tables: Vec::new(), one_sided: Vec::new(), rows_estimate: 0 };
-    for table in &blue {
+    let mut planned = Planned { tables: Vec::new(), one_sided: Vec::new() };
+    let names: BTreeSet<TableName> = blue.iter().map(|table| table.name.clone()).collect();
+    let extra = green.iter().filter(|table| !names.contains(&table.name));
+    let extra: Vec<Difference> =
+        extra.map(|table| one(&table.name, DifferenceKind::ExtraOnGreen, Vec::new())).collect();
+    for table in blue {
         let Some(twin) = green.iter().find(|other| other.name == table.name) else {
             planned.one_sided.push(one(&table.name, DifferenceKind::MissingOnGreen, Vec::new()));
             continue;
         };
-        let pair = Pair::new(table, twin, &versions);
+        let pair = Pair::new(&table, twin, &versions);
         if !pair.missing.is_empty() {
             planned.one_sided.push(one(&table.name, DifferenceKind::MissingOnGreen, pair.missing.clone()));
         }
         let (rows, row_bytes) = sizes.get(&table.name).copied().unwrap_or_default();
-        planned.rows_estimate += rows;
         let fitting = CHUNK_BYTES.checked_div(row_bytes).unwrap_or(u64::MAX).max(16);
-        planned.tables.push((Arc::new(pair), fitting));
+        let definitions = Both { green: twin.clone(), blue: table };
+        planned.tables.push(PlannedTable { pair: Arc::new(pair), definitions, rows, fitting });
     }
-    let names: BTreeSet<&TableName> = blue.iter().map(|table| &table.name).collect();
-    let extra = green.iter().filter(|table| !names.contains(&table.name));
-    planned.one_sided.extend(extra.map(|table| one(&table.name, DifferenceKind::ExtraOnGreen, Vec::new())));
+    planned.one_sided.extend(extra);
     Ok(planned)
+}
+
+/// The tables of blue and of green. A definition that only is on its way to green is not taken for a difference.
+async fn definitions(
+    config: &VerifyConfig,
+    blue_server: &Server,
+    sides: &mut Sides,
+) -> Result<(Vec<Table>, Vec<Table>)> {
+    let (mut blue, mut green) = tokio::try_join!(net::tables(&mut sides.blue), net::tables(&mut sides.green))?;
+    let (mut rounds, mut witness) = (Rounds::new(), Witness::default());
+    while columns(&blue) != columns(&green) && rounds.next().await {
+        // Where green does not follow, what it has is what there is to compare.
+        if rounds.catch_up(blue_server, sides, config.settle_limit).await.is_err() {
+            break;
+        }
+        green = net::tables(&mut sides.green).await?;
+        let after = net::tables(&mut sides.blue).await?;
+        let judgement = witness.judge(columns(&blue), columns(&green), columns(&after), rounds.confirming);
+        // Green may have what blue had before.
+        if judgement != Judgement::Settled || columns(&blue) != columns(&green) {
+            blue = after;
+        }
+        if judgement != Judgement::Undecided {
+            break;
+        }
+    }
+    Ok((blue, green))
+}
+
+/// What both sides should have of each other: the tables' and their columns' names.
+fn columns(tables: &[Table]) -> BTreeSet<(TableName, BTreeSet<String>)> {
+    let names = |table: &Table| table.columns.iter().map(|column| column.name.to_lowercase()).collect();
+    tables.iter().map(|table| (table.name.clone(), names(table))).collect()
 }
 
 /// Rows and average row length by the server's statistics.
@@ -100,43 +159,76 @@ async fn sizes(session: &mut Session) -> Result<BTreeMap<TableName, (u64, u64)>>
 /// Cuts the tables one after the other and hands the chunks on.
 pub(super) async fn cut(
     mut blue: Session,
-    tables: Vec<(Arc<Pair>, u64)>,
-    chunk_rows: u64,
+    tasks: Vec<Task>,
+    pace: Arc<Pace>,
     chunks: mpsc::Sender<Chunk>,
     steps: mpsc::Sender<Step>,
 ) -> Result<()> {
-    for (pair, fitting) in tables {
-        let is_walkable = pair.key.as_ref().is_some_and(|key| key.index.is_some());
-        let rows = chunk_rows.max(1).min(fitting);
-        let (mut count, mut above, mut reason) = (0, None, None);
-        loop {
-            let up_to = if is_walkable {
-                match boundary(&mut blue, &pair, above.clone(), rows).await {
-                    Ok(up_to) => up_to,
-                    Err(error) if is_redefinition(&error) => {
-                        reason = Some("it was redefined while it was compared".to_owned());
-                        break;
-                    }
-                    Err(error) => return Err(error.at(|place| place.table = Some(pair.name.to_string()))),
-                }
-            } else {
-                None
-            };
-            let range = Range { above, up_to: up_to.clone() };
-            count += 1;
-            if chunks.send(Chunk { pair: pair.clone(), range }).await.is_err() {
-                return Ok(());
-            }
-            if up_to.is_none() {
-                break;
-            }
-            above = up_to;
-        }
-        let step = Step::Cut { table: pair.name.clone(), chunks: count, reason };
-        if steps.send(step).await.is_err() {
+    for Task { pair, part, fitting } in tasks {
+        let table = pair.name.clone();
+        let cut = match part {
+            Part::Keys(keys) => cut_keys(&pair, keys.into_iter().collect(), &chunks).await,
+            Part::Whole => cut_table(&mut blue, &pair, fitting, &pace, &chunks)
+                .await
+                .map_err(|error| error.at(|place| place.table = Some(table.to_string())))?,
+        };
+        let Some(Cut { count, reason }) = cut else { return Ok(()) };
+        if steps.send(Step::Cut { table, chunks: count, reason }).await.is_err() {
             return Ok(());
         }
     }
     blue.close().await;
     Ok(())
+}
+
+/// How many chunks a table became, and why not all of it did.
+struct Cut {
+    count: u64,
+    reason: Option<String>,
+}
+
+/// `None`: nobody takes the chunks any more.
+async fn cut_keys(pair: &Arc<Pair>, mut keys: Vec<KeyText>, chunks: &mpsc::Sender<Chunk>) -> Option<Cut> {
+    // Neighbours are on the same pages of the index.
+    keys.sort_unstable();
+    let mut count = 0;
+    for some in keys.chunks(CHUNK_KEYS) {
+        count += 1;
+        chunks.send(Chunk { pair: pair.clone(), rows: Rows::Keys(Keys(some.to_vec())) }).await.ok()?;
+    }
+    Some(Cut { count, reason: None })
+}
+
+/// `None`: nobody takes the chunks any more.
+async fn cut_table(
+    blue: &mut Session,
+    pair: &Arc<Pair>,
+    fitting: u64,
+    pace: &Pace,
+    chunks: &mpsc::Sender<Chunk>,
+) -> Result<Option<Cut>> {
+    let is_walkable = pair.key.as_ref().is_some_and(|key| key.index.is_some());
+    let (mut count, mut above) = (0, None);
+    loop {
+        let up_to = if is_walkable {
+            match boundary(blue, pair, above.clone(), pace.rows().min(fitting)).await {
+                Ok(up_to) => up_to,
+                Err(error) if is_redefinition(&error) => {
+                    return Ok(Some(Cut { count, reason: Some("it was redefined while it was compared".to_owned()) }));
+                }
+                Err(error) => return Err(error),
+            }
+        } else {
+            None
+        };
+        count += 1;
+        let rows = Rows::Range(Range { above, up_to: up_to.clone() });
+        if chunks.send(Chunk { pair: pair.clone(), rows }).await.is_err() {
+            return Ok(None);
+        }
+        if up_to.is_none() {
+            return Ok(Some(Cut { count, reason: None }));
+        }
+        above = up_to;
+    }
 }

@@ -1,29 +1,80 @@
 //! Ranges of keys, as predicates in the server's own order with literals of the column's own type.
 
+use std::fmt;
+
 use super::expression::Form;
 use super::pair::{Compared, Pair, Side};
 use crate::model::ColumnKind;
 use crate::net::identifier;
 
 /// A row's key: the texts of the key's columns, in the key's order.
-pub(super) type KeyText = Vec<Vec<u8>>;
+pub(crate) type KeyText = Vec<Vec<u8>>;
 
 /// The rows after `above` up to and with `up_to`. An open end takes all there is, so that rows before blue's first and
 /// after blue's last are compared too.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Range {
-    pub(super) above: Option<KeyText>,
-    pub(super) up_to: Option<KeyText>,
+pub(crate) struct Range {
+    pub(crate) above: Option<KeyText>,
+    pub(crate) up_to: Option<KeyText>,
 }
 
 impl Range {
     /// ` WHERE …`, or nothing for the whole table.
     pub(super) fn clause(&self, pair: &Pair, side: Side) -> String {
+        self.predicate(pair, side).map_or_else(String::new, |predicate| format!(" WHERE {predicate}"))
+    }
+
+    /// `None`: the whole table.
+    pub(super) fn predicate(&self, pair: &Pair, side: Side) -> Option<String> {
         let lower = self.above.as_ref().map(|key| bound(pair, side, key, ">", ">"));
         let upper = self.up_to.as_ref().map(|key| bound(pair, side, key, "<", "<="));
         let parts: Vec<String> = lower.into_iter().chain(upper).collect();
-        if parts.is_empty() { String::new() } else { format!(" WHERE {}", parts.join(" AND ")) }
+        (!parts.is_empty()).then(|| parts.join(" AND "))
     }
+}
+
+/// Which rows of a table are compared at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Rows {
+    /// Those between two keys.
+    Range(Range),
+    /// Those of these keys, if there are any.
+    Keys(Keys),
+}
+
+/// Keys that are shown to nobody.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Keys(pub(super) Vec<KeyText>);
+
+impl fmt::Debug for Keys {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} keys", self.0.len())
+    }
+}
+
+impl Rows {
+    /// All rows of a table.
+    pub(super) const ALL: Rows = Rows::Range(Range { above: None, up_to: None });
+
+    /// ` WHERE …`, or nothing for the whole table.
+    pub(super) fn clause(&self, pair: &Pair, side: Side) -> String {
+        match self {
+            Rows::Range(range) => range.clause(pair, side),
+            Rows::Keys(Keys(keys)) => format!(" WHERE {}", any_of(pair, side, keys)),
+        }
+    }
+}
+
+/// `a IN (1,2)` or `(a = 1 AND b = 2) OR …`: forms that all versions answer from an index; lists of row constructors are
+/// not.
+pub(super) fn any_of(pair: &Pair, side: Side, keys: &[KeyText]) -> String {
+    let mut columns = pair.key_columns();
+    if let (Some(column), None) = (columns.next(), columns.next()) {
+        let literals: Vec<String> = keys.iter().flatten().map(|text| literal(column, side, text)).collect();
+        return format!("{} IN ({})", identifier(column.name_on(side)), literals.join(","));
+    }
+    let alternatives: Vec<String> = keys.iter().map(|key| format!("({})", equals(pair, side, key))).collect();
+    alternatives.join(" OR ")
 }
 
 /// `(a > 1 OR (a = 1 AND b > 2))`: the one form of a comparison of several columns that all versions answer from an
@@ -88,6 +139,7 @@ mod tests {
             is_unsigned: false,
             form,
             charset: Both { blue: charset.map(Into::into), green: charset.map(|name| format!("{name}mb3")) },
+            is_nullable: Both { blue: false, green: false },
         }
     }
 
@@ -122,6 +174,20 @@ mod tests {
     fn each_side_is_asked_in_its_own_words() {
         let key = vec![Vec::new(), b"1".to_vec()];
         assert_eq!(equals(&pair(), Side::Green, &key), "`B` = _utf8mb3 x'' AND `A` = 1");
+    }
+
+    #[test]
+    fn keys_are_asked_for_in_forms_that_use_an_index() {
+        let keys = |keys: &[KeyText]| Rows::Keys(Keys(keys.to_vec()));
+        let (one, two) = (vec![b"41".to_vec(), b"1".to_vec()], vec![b"42".to_vec(), b"2".to_vec()]);
+        assert_eq!(
+            keys(&[one, two]).clause(&pair(), Side::Blue),
+            " WHERE (`b` = _utf8 x'41' AND `a` = 1) OR (`b` = _utf8 x'42' AND `a` = 2)"
+        );
+        let mut single = pair();
+        single.key = Some(Key { columns: vec![0], index: None });
+        let clause = keys(&[vec![b"1".to_vec()], vec![b"2".to_vec()]]).clause(&single, Side::Green);
+        assert_eq!(clause, " WHERE `A` IN (1,2)");
     }
 
     #[test]

@@ -7,12 +7,13 @@
 
 use std::time::Duration;
 
+use super::VerifyConfig;
 use super::follow::{Followed, catch_up};
 use super::pair::{Pair, Side};
 use super::range::KeyText;
 use super::reads::{Image, images};
 use crate::error::Result;
-use crate::net::{Server, Session};
+use crate::net::{Server, ServerUrl, Session};
 
 /// Rounds after which a row that keeps changing is given up on.
 const ROUNDS: u32 = 12;
@@ -97,8 +98,40 @@ pub(super) struct Sides {
     pub(super) green: Session,
 }
 
+impl Sides {
+    pub(super) async fn open(config: &VerifyConfig) -> Result<Sides> {
+        let (blue, green) = tokio::try_join!(open(&config.blue), open(&config.green))?;
+        Ok(Sides { blue, green })
+    }
+
+    pub(super) fn of(&mut self, side: Side) -> &mut Session {
+        match side {
+            Side::Blue => &mut self.blue,
+            Side::Green => &mut self.green,
+        }
+    }
+
+    /// Bounds every statement's answer from now on.
+    pub(super) fn set_limit(&mut self, limit: Duration) {
+        self.blue.set_limit(limit);
+        self.green.set_limit(limit);
+    }
+
+    pub(super) async fn close(self) {
+        self.blue.close().await;
+        self.green.close().await;
+    }
+}
+
+/// A session that reads all that a server may hold: in other modes a date with impossible parts is no date, and is found
+/// by none.
+pub(super) async fn open(url: &ServerUrl) -> Result<Session> {
+    let mut session = Session::open(url).await?;
+    session.run("SET SESSION sql_mode = 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'").await?;
+    Ok(session)
+}
+
 /// A row that differs, as both servers have it.
-#[derive(Debug)]
 pub(super) struct Confirmed {
     pub(super) key: KeyText,
     pub(super) blue: Image,
@@ -106,11 +139,11 @@ pub(super) struct Confirmed {
 }
 
 /// What became of the keys whose rows differed at first sight.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Settled {
     pub(super) confirmed: Vec<Confirmed>,
-    /// Rows that changed in every round.
-    pub(super) restless: u64,
+    /// The keys of rows that changed in every round.
+    pub(super) restless: Vec<KeyText>,
 }
 
 /// Goes through rounds until each key is settled, confirmed, or given up on.
@@ -160,7 +193,7 @@ async fn settle_batch(
         }
         (keys, witnesses) = (open_keys, open_witnesses);
     }
-    settled.restless += keys.len() as u64;
+    settled.restless.extend(keys);
     Ok(())
 }
 

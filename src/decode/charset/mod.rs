@@ -175,6 +175,17 @@ impl Charset {
         Charset::ALL.iter().copied().find(|charset| charset.name().eq_ignore_ascii_case(name))
     }
 
+    /// How many bytes a character takes at most; `None` for the sets of East Asia.
+    pub(crate) fn max_bytes(self) -> Option<u16> {
+        match self.form() {
+            Form::Binary | Form::Ascii | Form::SingleByte(_) | Form::Swe7 => Some(1),
+            Form::Ucs2 => Some(2),
+            Form::Utf8mb3 => Some(3),
+            Form::Utf8mb4 | Form::Utf16 | Form::Utf16le | Form::Utf32 => Some(4),
+            Form::MultiByte(_) => None,
+        }
+    }
+
     /// Whether it is no set of characters at all.
     pub fn is_binary(self) -> bool {
         self == Charset::Binary

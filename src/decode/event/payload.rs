@@ -2,7 +2,7 @@
 //! `libs/mysql/binlog/event/codecs/binary.cpp` and `compression`).
 //!
 //! # Invariants
-//! 1. Events are unfolded a block at a time: memory follows one block and the largest event within, never the sum.
+//! 1. Events are unfolded a block at a time at most: memory follows one block and the largest event within, never the sum.
 //! 2. The sum must be what the event promises, and end between two events.
 //! 3. The decompressor and the block are kept from one payload to the next.
 
@@ -24,6 +24,8 @@ const NONE: u64 = 255;
 
 /// How much is unfolded at a time.
 const BLOCK: usize = 256 << 10;
+/// The least room to unfold into, whatever was promised.
+const LEAST: usize = 1 << 10;
 
 /// Unfolds payloads, one after the other.
 #[derive(Default)]
@@ -143,15 +145,27 @@ impl Payload {
         Ok(true)
     }
 
-    /// Unfolds a block; false where nothing more comes.
+    /// How many bytes were promised and have not been unfolded; a block where nothing was promised.
+    fn left(&self) -> usize {
+        let unfolded = usize::try_from(self.unfolded).unwrap_or(usize::MAX).saturating_add(self.plain.len());
+        let promised = self.promised.map(|promised| usize::try_from(promised).unwrap_or(usize::MAX));
+        promised.map_or(BLOCK, |promised| promised.saturating_sub(unfolded))
+    }
+
+    /// Unfolds up to a block; false where nothing more comes.
     fn unfold(&mut self) -> Result<bool> {
+        // Most transactions are much smaller than a block: room that is not needed need not be cleared.
+        let room = self.left().clamp(LEAST, BLOCK);
         let Some(zstd) = &mut self.zstd else { return Ok(false) };
         if self.folded.is_empty() && self.is_at_frame_end {
             return Ok(false);
         }
         let start = self.plain.len();
-        // Room that all events of the block before have given back is used again.
-        self.plain.resize(start.saturating_add(BLOCK), 0);
+        if self.plain.capacity().saturating_sub(start) < room {
+            // Room that all events of the blocks before have given back is used again.
+            self.plain.reserve(BLOCK);
+        }
+        self.plain.resize(start.saturating_add(room), 0);
         let mut out = OutBuffer::around(self.plain.get_mut(start..).unwrap_or_default());
         let mut folded = InBuffer::around(&self.folded);
         let hint = zstd.run(&mut folded, &mut out);

@@ -29,10 +29,10 @@ const PARTIAL_JSON: u64 = 1;
 
 /// Where a value is, and how it is read.
 #[derive(Clone, Copy)]
-struct Place {
-    reader: Reader,
-    start: u32,
-    length: u32,
+pub(super) struct Place {
+    pub(super) reader: Reader,
+    pub(super) start: u32,
+    pub(super) length: u32,
 }
 
 impl Place {
@@ -88,9 +88,9 @@ pub struct Row<'r> {
 /// One image of a row: a value for each column of the table map, in order.
 #[derive(Clone, Copy)]
 pub struct Image<'r> {
-    change: &'r RowsChange,
-    event: &'r [u8],
-    places: &'r [Place],
+    pub(super) change: &'r RowsChange,
+    pub(super) event: &'r [u8],
+    pub(super) places: &'r [Place],
     made: &'r [u8],
 }
 
@@ -107,17 +107,20 @@ struct Carried<'a> {
     bits: &'a [u8],
     count: usize,
     is_all: bool,
+    /// How many bytes the NULL bits of so many columns take.
+    null_bytes: usize,
 }
 
 impl<'a> Carried<'a> {
     fn new(bits: &'a [u8], columns: usize) -> Carried<'a> {
+        let (whole, rest) = bits.split_at_checked(columns / 8).unwrap_or((&[], bits));
         // Bits beyond the last column are set by some servers and clear by others.
-        let (whole, odd) = (columns / 8, columns % 8);
+        let last = !0xff_u8.wrapping_shl(u32::try_from(columns % 8).unwrap_or(0));
+        let odd = rest.first().map_or(0, |byte| byte & last);
+        let is_all = bits.len() >= columns.div_ceil(8) && odd == last && whole.iter().all(|byte| *byte == 0xff);
         let ones = |byte: &u8| usize::try_from(byte.count_ones()).unwrap_or(0);
-        let last =
-            bits.get(whole).map_or(0, |byte| ones(&(byte & !0xff_u8.wrapping_shl(u32::try_from(odd).unwrap_or(0)))));
-        let count = bits.iter().take(whole).map(ones).sum::<usize>().saturating_add(last);
-        Carried { bits, count, is_all: count == columns }
+        let count = if is_all { columns } else { whole.iter().map(ones).fold(ones(&odd), usize::saturating_add) };
+        Carried { bits, count, is_all, null_bytes: count.div_ceil(8) }
     }
 }
 
@@ -295,75 +298,74 @@ fn no_bytes(carried: usize) -> Error {
 
 /// Reads the places of an image that starts at byte `at`; gives the byte behind it.
 fn read_image(event: &[u8], at: usize, carried: &Carried<'_>, table: &TableMap, places: &mut [Place]) -> Result<usize> {
-    let (nulls, mut at) = match event.get(at..at.saturating_add(carried.count.div_ceil(8))) {
-        Some(nulls) => (nulls, at.saturating_add(nulls.len())),
-        None => return Err(at_byte(event.len(), corrupt("expected a row image's NULL bits, found the event's end"))),
-    };
-    let has_nulls = nulls.iter().any(|byte| *byte != 0);
-    if carried.is_all && !has_nulls {
-        return read_full(event, at, table, places);
+    let end = at.saturating_add(carried.null_bytes);
+    let (Some(nulls), Ok(mut at)) = (event.get(at..end), u32::try_from(end)) else { return Err(no_null_bits(event)) };
+    if !carried.is_all {
+        return read_part(event, at, nulls, carried.bits, table, places);
     }
-    // NULL bits count the carried columns only.
-    let mut carried_index = 0_usize;
+    let (mut bits, mut nulls) = (1_u32, nulls.iter());
     for (index, (column, place)) in table.layout().columns.iter().zip(places).enumerate() {
-        if !carried.is_all && !bit_from_low(carried.bits, index) {
+        // Only the mark above the last byte's bits is left.
+        if bits == 1 {
+            bits = nulls.next().map_or(0, |byte| u32::from(*byte)) | 0x100;
+        }
+        if bits & 1 != 0 {
+            *place = Place::NULL;
+        } else {
+            let Some(found) = read_place(event, at, column) else { return Err(wrong_place(event, at, table, index)) };
+            (*place, at) = found;
+        }
+        bits >>= 1;
+    }
+    Ok(to_usize(at))
+}
+
+#[cold]
+fn no_null_bits(event: &[u8]) -> Error {
+    at_byte(event.len(), corrupt("expected a row image's NULL bits, found the event's end"))
+}
+
+/// As above, of an image that lacks columns; its NULL bits count those that it has.
+fn read_part(
+    event: &[u8],
+    mut at: u32,
+    nulls: &[u8],
+    carried: &[u8],
+    table: &TableMap,
+    places: &mut [Place],
+) -> Result<usize> {
+    let mut count = 0_usize;
+    for (index, (column, place)) in table.layout().columns.iter().zip(places).enumerate() {
+        if !bit_from_low(carried, index) {
             *place = Place::ABSENT;
             continue;
         }
-        if has_nulls && bit_from_low(nulls, carried_index) {
+        if bit_from_low(nulls, count) {
             *place = Place::NULL;
-        } else if let Some((start, length)) = read_place(event, at, column) {
-            let Ok(from) = u32::try_from(start) else { return Err(wrong_place(event, at, table, index)) };
-            *place = Place { reader: column.reader, start: from, length };
-            at = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
         } else {
-            return Err(wrong_place(event, at, table, index));
+            let Some(found) = read_place(event, at, column) else { return Err(wrong_place(event, at, table, index)) };
+            (*place, at) = found;
         }
-        carried_index = carried_index.saturating_add(1);
+        count = count.saturating_add(1);
     }
-    Ok(at)
+    Ok(to_usize(at))
 }
 
-/// The places of all columns of an image without NULLs: whole runs of fixed lengths at once.
-fn read_full(event: &[u8], mut at: usize, table: &TableMap, places: &mut [Place]) -> Result<usize> {
-    let (mut columns, mut places, layout) = (&*table.layout().columns, places, table.layout());
-    let wrong =
-        |at, left: &[ColumnLayout]| wrong_place(event, at, table, layout.columns.len().saturating_sub(left.len()));
-    for run in &layout.runs {
-        let end = at.saturating_add(usize::try_from(run.bytes).unwrap_or(usize::MAX));
-        let (Ok(first), true) = (u32::try_from(at), end <= event.len()) else {
-            return Err(cut_run(event, at, table, columns));
-        };
-        let (fixed, rest) = columns.split_at_checked(run.count).unwrap_or_default();
-        let (here, others) = places.split_at_mut_checked(run.count).unwrap_or_default();
-        for (place, column) in here.iter_mut().zip(fixed) {
-            let start = first.wrapping_add(column.offset);
-            *place = Place { reader: column.reader, start, length: column.limit };
-        }
-        at = end;
-        (columns, places) = (rest, others);
-        let (Some((column, rest)), Some((place, others))) = (columns.split_first(), places.split_first_mut()) else {
-            break;
-        };
-        let Some((start, length)) = read_place(event, at, column) else { return Err(wrong(at, columns)) };
-        let Ok(from) = u32::try_from(start) else { return Err(wrong(at, columns)) };
-        *place = Place { reader: column.reader, start: from, length };
-        at = start.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
-        (columns, places) = (rest, others);
-    }
-    Ok(at)
-}
-
-/// Where the value starts whose column starts at byte `at`, and its length; `None` where that cannot be.
+/// Where the value is whose column starts at byte `at`, and the byte behind it; `None` where that cannot be.
 #[inline(always)]
-fn read_place(event: &[u8], at: usize, column: &ColumnLayout) -> Option<(usize, u32)> {
+fn read_place(event: &[u8], at: u32, column: &ColumnLayout) -> Option<(Place, u32)> {
     let (start, length) = match column.prefix {
         0 => (at, column.limit),
-        1 => (at.checked_add(1)?, u32::from(*event.get(at)?)),
-        prefix => read_length(event.get(at..)?, prefix).map(|length| (at.saturating_add(prefix.into()), length))?,
+        1 => (at.checked_add(1)?, u32::from(*event.get(to_usize(at))?)),
+        prefix => (at.checked_add(prefix.into())?, read_length(event.get(to_usize(at)..)?, prefix)?),
     };
-    let end = start.checked_add(usize::try_from(length).ok()?)?;
-    (length <= column.limit && end <= event.len()).then_some((start, length))
+    let end = start.checked_add(length)?;
+    let is_there = length <= column.limit && to_usize(end) <= event.len();
+    is_there.then_some((Place { reader: column.reader, start, length }, end))
+}
+
+pub(super) fn to_usize(number: u32) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// A length of 2 to 4 bytes.
@@ -377,24 +379,10 @@ fn read_length(bytes: &[u8], prefix: u8) -> Option<u32> {
     }
 }
 
-/// Which column of a run is cut by the event's end; the run starts with the first of `columns` at byte `at`.
-#[cold]
-fn cut_run(event: &[u8], mut at: usize, table: &TableMap, columns: &[ColumnLayout]) -> Error {
-    let mut index = table.layout().columns.len().saturating_sub(columns.len());
-    for column in columns {
-        let end = at.saturating_add(usize::try_from(column.limit).unwrap_or(usize::MAX));
-        if end > event.len() {
-            break;
-        }
-        at = end;
-        index = index.saturating_add(1);
-    }
-    wrong_place(event, at, table, index)
-}
-
 /// Why [`read_place`] found nothing.
 #[cold]
-fn wrong_place(event: &[u8], at: usize, table: &TableMap, index: usize) -> Error {
+fn wrong_place(event: &[u8], at: u32, table: &TableMap, index: usize) -> Error {
+    let at = to_usize(at);
     let column = table.layout().columns.get(index);
     let prefix = column.map_or(0, |column| column.prefix);
     let mut cursor = Cursor::numbered(event.get(at..).unwrap_or_default(), at);

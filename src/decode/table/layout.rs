@@ -12,8 +12,6 @@ pub(in crate::decode) struct ColumnLayout {
     /// The fixed length, or the largest one.
     pub(in crate::decode) limit: u32,
     pub(in crate::decode) reader: Reader,
-    /// Bytes from the end of the last value whose length is not fixed, in an image that has all columns and no NULL.
-    pub(in crate::decode) offset: u32,
 }
 
 /// In [`ColumnLayout::prefix`]: nothing says how long the value is, so it cannot be passed.
@@ -23,63 +21,34 @@ pub(in crate::decode) const UNKNOWN: u8 = u8::MAX;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::decode) struct Layout {
     pub(in crate::decode) columns: Box<[ColumnLayout]>,
-    /// The columns in runs of fixed lengths, each but perhaps the last one ended by a column whose length is not fixed.
-    pub(in crate::decode) runs: Box<[Run]>,
     /// How many columns are JSON: a partial update has a bit for each.
     pub(in crate::decode) json_count: usize,
     /// Whether a column holds compressed values.
     pub(in crate::decode) has_compressed: bool,
 }
 
-/// Columns of fixed lengths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::decode) struct Run {
-    /// How many.
-    pub(in crate::decode) count: usize,
-    /// Their lengths together.
-    pub(in crate::decode) bytes: u32,
-}
-
 impl Layout {
     pub(in crate::decode) fn new(columns: &[WireColumn], flavor: Flavor) -> Layout {
-        let mut columns: Box<[ColumnLayout]> = columns.iter().map(|column| layout(column, flavor)).collect();
-        let runs = runs(&mut columns);
+        let columns: Box<[ColumnLayout]> = columns.iter().map(|column| layout(column, flavor)).collect();
         let count = |reader| columns.iter().filter(|column| column.reader == reader).count();
         let (json_count, has_compressed) = (count(Reader::Json), count(Reader::Compressed) > 0);
-        Layout { columns, runs, json_count, has_compressed }
+        Layout { columns, json_count, has_compressed }
     }
-}
-
-/// Divides the columns into runs and tells each column its place in its run.
-fn runs(columns: &mut [ColumnLayout]) -> Box<[Run]> {
-    const NONE: Run = Run { count: 0, bytes: 0 };
-    let (mut runs, mut run) = (Vec::new(), NONE);
-    for column in columns {
-        column.offset = run.bytes;
-        if column.prefix == 0 {
-            run = Run { count: run.count.saturating_add(1), bytes: run.bytes.saturating_add(column.limit) };
-        } else {
-            runs.push(std::mem::replace(&mut run, NONE));
-        }
-    }
-    runs.push(run);
-    runs.into()
 }
 
 /// The types' widths: MySQL source, `libs/mysql/binlog/event/binary_log_funcs.cpp`, `calc_field_size`.
 fn layout(column: &WireColumn, flavor: Flavor) -> ColumnLayout {
     let [low, high] = column.metadata.to_le_bytes();
     let is_unsigned = column.is_unsigned == Some(true);
-    let fixed = |width: u8, reader| ColumnLayout { prefix: 0, limit: width.into(), reader, offset: 0 };
+    let fixed = |width: u8, reader| ColumnLayout { prefix: 0, limit: width.into(), reader };
     let integer = |bytes| {
         let width = Width::of_bytes(bytes);
         fixed(bytes, if is_unsigned { Reader::UInt(width) } else { Reader::Int(width) })
     };
-    let bounded =
-        |max: u16, reader| ColumnLayout { prefix: if max > 255 { 2 } else { 1 }, limit: max.into(), reader, offset: 0 };
-    let unknown = ColumnLayout { prefix: UNKNOWN, limit: 0, reader: Reader::Bytes, offset: 0 };
+    let bounded = |max: u16, reader| ColumnLayout { prefix: if max > 255 { 2 } else { 1 }, limit: max.into(), reader };
+    let unknown = ColumnLayout { prefix: UNKNOWN, limit: 0, reader: Reader::Bytes };
     let blob = |reader| match low {
-        1..=4 => ColumnLayout { prefix: low, limit: u32::MAX, reader, offset: 0 },
+        1..=4 => ColumnLayout { prefix: low, limit: u32::MAX, reader },
         _ => unknown,
     };
     let temporal = |whole: u8, kind| match column.metadata {
@@ -154,5 +123,5 @@ fn temporal(width: u8, kind: TemporalKind, packing: Packing, fraction: u8) -> Co
         TemporalKind::DateTime => Reader::DateTime(format),
         TemporalKind::Timestamp => Reader::Timestamp(format),
     };
-    ColumnLayout { prefix: 0, limit: width.into(), reader, offset: 0 }
+    ColumnLayout { prefix: 0, limit: width.into(), reader }
 }

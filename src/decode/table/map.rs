@@ -102,6 +102,23 @@ impl WireColumn {
     }
 }
 
+impl WireColumn {
+    /// The column as [`read_metadata`] reads it: writes the metadata and gives the type.
+    pub(crate) fn write_format(&self, metadata: &mut Vec<u8>) -> u8 {
+        let [high, low] = self.metadata.to_be_bytes();
+        match metadata_form(self.type_code) {
+            None | Some(MetadataForm::Nothing) => {}
+            Some(MetadataForm::Byte) => metadata.push(low),
+            Some(MetadataForm::LowFirst) => metadata.extend([low, high]),
+            Some(MetadataForm::HighFirst | MetadataForm::RealType) => metadata.extend([high, low]),
+        }
+        match self.type_code {
+            value::ENUM | value::SET => value::STRING,
+            code => code,
+        }
+    }
+}
+
 /// What the table's definition says of columns that the log does not describe fully: digits by column index.
 pub(super) type Fractions<'a> = &'a dyn Fn(&TableName, usize) -> Option<u8>;
 
@@ -138,7 +155,12 @@ fn terminated_name<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str> {
 }
 
 fn read_columns(cursor: &mut Cursor<'_>, flavor: Flavor) -> Result<(Vec<WireColumn>, Option<Vec<usize>>)> {
+    let here = cursor.clone();
     let count = cursor.packed_length()?;
+    // As many as a row event can name; servers have at most 4,096.
+    if count > usize::from(u16::MAX) {
+        return Err(here.corrupt(format!("expected at most 65535 columns, found {count}")));
+    }
     let types = cursor.take(count)?;
     let metadata_length = cursor.packed_length()?;
     let mut metadata = cursor.part(metadata_length)?;
@@ -161,12 +183,33 @@ pub(in crate::decode) fn bit_from_low(bits: &[u8], index: usize) -> bool {
     bits.get(index / 8).is_some_and(|byte| (byte >> (index % 8)) & 1 != 0)
 }
 
-/// The real type and the metadata of a column of type `code`.
-///
-/// The metadata's two bytes are put together as the server does: the first one is the low one for VARCHAR and BIT and
-/// the high one for DECIMAL (precision, scale) and for what is logged as STRING (real type, length).
-fn read_metadata(metadata: &mut Cursor<'_>, code: u8) -> Result<(u8, u16)> {
+/// How the metadata of a type stands in the log.
+enum MetadataForm {
+    Nothing,
+    Byte,
+    /// Two bytes, the low one first.
+    LowFirst,
+    /// Two bytes, the high one first: precision and scale.
+    HighFirst,
+    /// Two bytes, the high one first: the real type of what is logged as STRING, and the length.
+    RealType,
+}
+
+/// `None`: this version does not know the type.
+fn metadata_form(code: u8) -> Option<MetadataForm> {
     match code {
+        value::TINY
+        | value::SHORT
+        | value::LONG
+        | value::LONGLONG
+        | value::INT24
+        | value::NULL
+        | value::DATE
+        | value::NEWDATE
+        | value::YEAR
+        | value::TIME
+        | value::DATETIME
+        | value::TIMESTAMP => Some(MetadataForm::Nothing),
         value::FLOAT
         | value::DOUBLE
         | value::BLOB
@@ -179,10 +222,22 @@ fn read_metadata(metadata: &mut Cursor<'_>, code: u8) -> Result<(u8, u16)> {
         | value::TIME2
         | value::DATETIME2
         | value::TIMESTAMP2
-        | value::BLOB_COMPRESSED => Ok((code, u16::from(metadata.u8()?))),
-        value::VARCHAR | value::BIT | value::VARCHAR_COMPRESSED => Ok((code, metadata.u16()?)),
-        value::NEWDECIMAL => Ok((code, u16::from_be_bytes(metadata.array()?))),
-        value::STRING | value::VAR_STRING | value::ENUM | value::SET => {
+        | value::BLOB_COMPRESSED => Some(MetadataForm::Byte),
+        value::VARCHAR | value::BIT | value::VARCHAR_COMPRESSED => Some(MetadataForm::LowFirst),
+        value::NEWDECIMAL => Some(MetadataForm::HighFirst),
+        value::STRING | value::VAR_STRING | value::ENUM | value::SET => Some(MetadataForm::RealType),
+        _ => None,
+    }
+}
+
+/// The real type and the metadata of a column of type `code`; two bytes are put together as the server does.
+fn read_metadata(metadata: &mut Cursor<'_>, code: u8) -> Result<(u8, u16)> {
+    match metadata_form(code) {
+        Some(MetadataForm::Nothing) => Ok((code, 0)),
+        Some(MetadataForm::Byte) => Ok((code, u16::from(metadata.u8()?))),
+        Some(MetadataForm::LowFirst) => Ok((code, metadata.u16()?)),
+        Some(MetadataForm::HighFirst) => Ok((code, u16::from_be_bytes(metadata.array()?))),
+        Some(MetadataForm::RealType) => {
             let here = metadata.clone();
             let [real, length] = metadata.array()?;
             let both = u16::from_be_bytes([real, length]);
@@ -194,19 +249,7 @@ fn read_metadata(metadata: &mut Cursor<'_>, code: u8) -> Result<(u8, u16)> {
                 _ => Err(here.corrupt(format!("expected CHAR, ENUM or SET, found type {real}"))),
             }
         }
-        value::TINY
-        | value::SHORT
-        | value::LONG
-        | value::LONGLONG
-        | value::INT24
-        | value::NULL
-        | value::DATE
-        | value::NEWDATE
-        | value::YEAR
-        | value::TIME
-        | value::DATETIME
-        | value::TIMESTAMP => Ok((code, 0)),
-        other => Err(unsupported(format!("columns of type {other} ({}) are not handled", value::type_name(other)))),
+        None => Err(unsupported(format!("columns of type {code} ({}) are not handled", value::type_name(code)))),
     }
 }
 

@@ -3,7 +3,7 @@
 //! # Invariants
 //! 1. A row event finds only a map of its own statement: maps close with the statement's last row event, with the
 //!    transaction, and with the log file.
-//! 2. A map is parsed once for equal bytes; while the file lasts, equal bytes are the same [`Arc`].
+//! 2. A map is parsed once for equal bytes; as long as it is kept, equal bytes are the same [`Arc`].
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -19,8 +19,15 @@ use crate::model::Flavor;
 /// Parsed maps that are kept; ids grow for ever on a source that alters its tables.
 const MAX_PARSED: usize = 4_096;
 
-/// A map and the bytes that it was parsed from.
-type Parsed = (Box<[u8]>, Arc<TableMap>);
+/// A map that was read.
+#[derive(Debug)]
+struct Parsed {
+    /// The bytes that it was parsed from.
+    body: Box<[u8]>,
+    map: Arc<TableMap>,
+    /// The statement that it was opened in last.
+    statement: u64,
+}
 
 /// Table ids are counted up by the server: any spread will do.
 #[derive(Default)]
@@ -45,9 +52,11 @@ impl Hasher for IdHasher {
 
 #[derive(Debug, Default)]
 pub(in crate::decode) struct OpenTables {
-    /// A statement has a few tables: no map is faster.
-    open: Vec<(u64, Arc<TableMap>)>,
     parsed: HashMap<u64, Parsed, BuildHasherDefault<IdHasher>>,
+    /// The number of the statement that runs: only what was opened in it is open.
+    statement: u64,
+    /// How many were open when room was made last.
+    kept: usize,
 }
 
 impl OpenTables {
@@ -61,39 +70,40 @@ impl OpenTables {
     ) -> Result<()> {
         let id = map::read_id(cursor, post_header_length)?;
         let body = cursor.clone().rest();
-        let known = self.parsed.get(&id).filter(|(bytes, _)| **bytes == *body).map(|(_, map)| Arc::clone(map));
-        let map = match known {
-            Some(map) => map,
-            None => {
-                let map = Arc::new(map::read(cursor, flavor, fractions)?);
-                if self.parsed.len() >= MAX_PARSED {
-                    self.parsed.clear();
-                }
-                self.parsed.insert(id, (body.into(), Arc::clone(&map)));
-                map
-            }
-        };
-        match self.open.iter_mut().find(|(open, _)| *open == id) {
-            Some((_, open)) => *open = map,
-            None => self.open.push((id, map)),
+        if let Some(parsed) = self.parsed.get_mut(&id).filter(|parsed| *parsed.body == *body) {
+            parsed.statement = self.statement;
+            return Ok(());
         }
+        let map = Arc::new(map::read(cursor, flavor, fractions)?);
+        self.make_room();
+        self.parsed.insert(id, Parsed { body: body.into(), map, statement: self.statement });
         Ok(())
     }
 
+    /// Keeps only what is open, once there is much more than that.
+    fn make_room(&mut self) {
+        if self.parsed.len() >= MAX_PARSED.max(self.kept.saturating_mul(2)) {
+            self.parsed.retain(|_, parsed| parsed.statement == self.statement);
+            self.kept = self.parsed.len();
+        }
+    }
+
     /// The table that a row event names.
-    pub(in crate::decode) fn find(&self, id: u64) -> Result<Arc<TableMap>> {
-        let found = self.open.iter().find(|(open, _)| *open == id);
-        found.map(|(_, map)| Arc::clone(map)).ok_or_else(|| corrupt(format!("no table map is open for table id {id}")))
+    pub(in crate::decode) fn find(&self, id: u64) -> Result<&Arc<TableMap>> {
+        match self.parsed.get(&id) {
+            Some(parsed) if parsed.statement == self.statement => Ok(&parsed.map),
+            _ => Err(corrupt(format!("no table map is open for table id {id}"))),
+        }
     }
 
     /// A statement or transaction ended.
     pub(in crate::decode) fn close(&mut self) {
-        self.open.clear();
+        self.statement = self.statement.wrapping_add(1);
     }
 
     /// A log file ended.
     pub(in crate::decode) fn forget(&mut self) {
-        self.open.clear();
         self.parsed.clear();
+        self.kept = 0;
     }
 }

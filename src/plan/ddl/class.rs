@@ -9,7 +9,7 @@ use crate::model::TableName;
 pub enum Object {
     /// A table, view or sequence: they share their names.
     Relation(TableName),
-    /// A stored program: `PROCEDURE`, `FUNCTION`, `PACKAGE`, `PACKAGE BODY`.
+    /// A stored program: `PROCEDURE`, `FUNCTION`, `PACKAGE`, `PACKAGE BODY`; or a `LIBRARY`.
     Routine(&'static str, TableName),
     /// A scheduled event.
     Event(TableName),
@@ -41,6 +41,8 @@ pub(super) enum Class {
     Nothing,
     /// It changes rows and was logged as text.
     Data,
+    /// It makes a trigger, whose effects are in blue's rows: a switchover makes blue's triggers on green.
+    Trigger,
     /// It runs on green.
     Run(Run),
     /// It does not, for this reason.
@@ -62,11 +64,6 @@ pub(super) struct Run {
 }
 
 const UNKNOWN: Class = Class::Stop("the statement is none that this version knows");
-const TRIGGER: Class = Class::Stop(
-    "green must have no triggers while blue's rows are applied there: the rows that a trigger changes on blue are in \
-     blue's log already",
-);
-
 const INVOKER: Class = Class::Stop("the statement speaks of the account that runs it, which is another one on green");
 
 /// Classifies a statement of the account `invoker`, where that matters to it. `disable` is how green is told that an event
@@ -220,7 +217,8 @@ impl Head<'_> {
     fn missing_definer(&self, run: &Run) -> Option<usize> {
         let (is_create, is_alter) = (self.is_word(0, "CREATE"), self.is_word(0, "ALTER"));
         let has_definer = |object: &Object| match object {
-            Object::Routine(..) => is_create,
+            // A library belongs to nobody.
+            Object::Routine(kind, _) => is_create && *kind != "LIBRARY",
             Object::Event(_) => is_create || is_alter,
             _ => false,
         };
@@ -325,6 +323,7 @@ impl Head<'_> {
             "FUNCTION",
             "PACKAGE BODY",
             "PACKAGE",
+            "LIBRARY",
             "TRIGGER",
             "EVENT",
             "SEQUENCE",
@@ -340,7 +339,7 @@ impl Head<'_> {
             return Some(self.accounts(true));
         }
         if what == "TRIGGER" {
-            return Some(TRIGGER);
+            return Some(Class::Trigger);
         }
         self.pass("IF NOT EXISTS");
         match what {
@@ -349,7 +348,7 @@ impl Head<'_> {
             "DATABASE" | "SCHEMA" => Some(run(vec![Object::Schema(self.single_name()?)])),
             "VIEW" | "SEQUENCE" => Some(run(vec![Object::Relation(self.name()?)])),
             "EVENT" => self.create_event(),
-            "PROCEDURE" | "FUNCTION" | "PACKAGE BODY" | "PACKAGE" => {
+            "PROCEDURE" | "FUNCTION" | "PACKAGE BODY" | "PACKAGE" | "LIBRARY" => {
                 // A loadable function has no schema.
                 if what == "FUNCTION" && self.find("SONAME").is_some() {
                     return None;
@@ -447,6 +446,7 @@ impl Head<'_> {
             "FUNCTION",
             "PACKAGE BODY",
             "PACKAGE",
+            "LIBRARY",
             "EVENT",
             "SEQUENCE",
             "USER",
@@ -528,6 +528,7 @@ impl Head<'_> {
             "FUNCTION",
             "PACKAGE BODY",
             "PACKAGE",
+            "LIBRARY",
             "TRIGGER",
             "EVENT",
             "SEQUENCE",

@@ -18,7 +18,7 @@
 //! |---|---|
 //! | schemas, tables, indexes, partitions, views, routines, sequences, accounts and privileges | run |
 //! | events | run, with ENABLE turned into a state in which green does not start them |
-//! | triggers | CREATE stops: their effects are in blue's rows already. DROP runs where green has it |
+//! | triggers | CREATE is passed over: their effects are in blue's rows, and a switchover makes blue's triggers on green. DROP runs where green has it |
 //! | CREATE TABLE … SELECT, as the log in row format has it | run; the rows follow in the engine's transaction |
 //! | temporary tables; statistics, caches and the order of pages; the server's own schemas and `bluegreen` | passed over |
 //! | DML in statement format | stops, with the remedy |
@@ -102,12 +102,18 @@ pub struct Rules {
     pub green: ServerVersion,
     /// What was decided by hand, by the start of the statement's event.
     pub ways: HashMap<Coordinates, Way>,
+    passes_triggers: bool,
 }
 
 impl Rules {
-    /// Rules without a decision.
+    /// Rules without a decision, for blue's log.
     pub fn new(green: ServerVersion) -> Rules {
-        Rules { green, ways: HashMap::new() }
+        Rules { green, ways: HashMap::new(), passes_triggers: true }
+    }
+
+    /// The same for green's own log, where a trigger is somebody else's and would fire for blue's rows: it is `Unsupported`.
+    pub(crate) fn of_green(green: ServerVersion) -> Rules {
+        Rules { passes_triggers: false, ..Rules::new(green) }
     }
 
     /// The statement that green must run before the transaction's rows; `None`: there is none.
@@ -152,12 +158,11 @@ impl Rules {
         let Some(reading) = reading(statement, &context, self.green.flavor) else {
             return Err(stop("the statement's character set is not known"));
         };
-        let disable = match self.green.is_at_least(Flavor::MySql, (8, 2, 0)) {
-            true => " DISABLE ON REPLICA ",
-            false => " DISABLE ON SLAVE ",
-        };
-        match classify(&statement.sql, &statement.schema, reading, context.invoker.as_ref(), disable) {
+        let invoker = context.invoker.as_ref();
+        match classify(&statement.sql, &statement.schema, reading, invoker, at_rest(self.green)) {
             Class::Nothing => Ok(None),
+            Class::Trigger if self.passes_triggers => Ok(None),
+            Class::Trigger => Err(stop("a trigger on green fires for blue's rows")),
             Class::Data => Err(Error::new(ErrorKind::Setting, "a change was logged as a statement, not as rows")
                 .with_advice(
                     "set binlog_format=ROW on blue, for running sessions too, and build green anew with `create`",
@@ -168,6 +173,31 @@ impl Rules {
             }
             Class::Run(run) => Ok(Some(ddl(statement, context, run))),
         }
+    }
+}
+
+/// How green is told that it shall not start an event.
+fn at_rest(green: ServerVersion) -> &'static str {
+    match green.is_at_least(Flavor::MySql, (8, 2, 0)) {
+        true => " DISABLE ON REPLICA ",
+        false => " DISABLE ON SLAVE ",
+    }
+}
+
+/// The text that makes an event of which `SHOW CREATE EVENT` has this one, but so that green does not start it. `None`: it
+/// is no such text.
+pub(crate) fn event_at_rest(sql: &str, schema: &str, sql_mode: &str, green: ServerVersion) -> Option<String> {
+    let has = |wanted: &str| sql_mode.split(',').any(|mode| mode == wanted);
+    let reading = Reading {
+        charset: Charset::Utf8mb4,
+        ansi_quotes: has("ANSI_QUOTES"),
+        backslash_escapes: !has("NO_BACKSLASH_ESCAPES"),
+    };
+    match classify(sql.as_bytes(), schema, reading, None, at_rest(green)) {
+        Class::Run(run) if matches!(run.objects.as_slice(), [Object::Event(_)]) => {
+            String::from_utf8(edited(&Bytes::copy_from_slice(sql.as_bytes()), &run.edits).to_vec()).ok()
+        }
+        _ => None,
     }
 }
 
@@ -303,6 +333,7 @@ mod tests {
             "FLUSH PRIVILEGES",
             "CREATE TABLE mysql.x (y INT)",
             "DROP TABLE bluegreen.checkpoint",
+            "CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET @a = 1",
         ] {
             assert!(plan(sql).unwrap().is_none(), "{sql}");
         }
@@ -316,7 +347,6 @@ mod tests {
             ("SET STATEMENT max_statement_time=1 FOR DELETE FROM a", ErrorKind::Setting),
             ("CREATE TABLE a SELECT 1", ErrorKind::Setting),
             ("CREATE TABLE a TABLE b", ErrorKind::Setting),
-            ("CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET @a = 1", ErrorKind::Unsupported),
             ("CREATE FUNCTION f RETURNS STRING SONAME 'x.so'", ErrorKind::Unsupported),
             ("SET STATEMENT sql_mode='ANSI_QUOTES' FOR DROP TABLE \"a\"", ErrorKind::Unsupported),
             ("ALTER TABLE a DISCARD TABLESPACE", ErrorKind::Unsupported),

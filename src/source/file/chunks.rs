@@ -31,17 +31,23 @@ impl<R: Read> Chunks<R> {
     }
 
     /// The next `length` bytes, at most [`CHUNK_LENGTH`], without taking them; fewer at the end.
+    #[inline]
     pub(super) fn peek(&mut self, length: usize) -> Result<&[u8]> {
-        self.fill(length)?;
+        if self.filled < length {
+            self.fill(length)?;
+        }
         Ok(&self.chunk[..length.min(self.filled)])
     }
 
     /// Takes the next `length` bytes; fewer at the end.
+    #[inline]
     pub(super) fn take(&mut self, length: usize) -> Result<Bytes> {
         if length > CHUNK_LENGTH {
             return self.take_long(length);
         }
-        self.fill(length)?;
+        if self.filled < length {
+            self.fill(length)?;
+        }
         Ok(self.taken(length).freeze())
     }
 
@@ -53,6 +59,7 @@ impl<R: Read> Chunks<R> {
         Ok(bytes.into())
     }
 
+    #[inline]
     fn taken(&mut self, length: usize) -> BytesMut {
         let length = length.min(self.filled);
         self.filled -= length;
@@ -60,6 +67,7 @@ impl<R: Read> Chunks<R> {
     }
 
     /// Reads on until `length` bytes are there, or the reader ends.
+    #[cold]
     fn fill(&mut self, length: usize) -> Result<()> {
         while self.filled < length {
             if self.chunk.len() < length {

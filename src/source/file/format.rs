@@ -2,7 +2,7 @@
 //! need it.
 
 use super::fault::{corrupt, encrypted, located};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{Coordinates, Flavor, ServerVersion};
 
 const MAGIC: [u8; 4] = *b"\xfebin";
@@ -58,19 +58,14 @@ pub(super) struct Header {
 }
 
 impl Header {
+    #[inline]
     pub(super) fn read(bytes: &[u8; HEADER_LENGTH], at: &Coordinates) -> Result<Header> {
         let [_, _, _, _, kind, _, _, _, _, a, b, c, d, e, f, g, h, low, high] = *bytes;
-        let size = u32::from_le_bytes([a, b, c, d]);
-        let size = usize::try_from(size).ok().filter(|size| (HEADER_LENGTH..=MAX_EVENT_LENGTH).contains(size));
-        let size = size.ok_or_else(|| {
-            let found = u32::from_le_bytes([a, b, c, d]);
-            let message =
-                format!("expected an event of {HEADER_LENGTH} to {MAX_EVENT_LENGTH} bytes, found {found} bytes");
-            corrupt(message, at)
-        })?;
+        let found = u32::from_le_bytes([a, b, c, d]);
+        let size = usize::try_from(found).ok().filter(|size| (HEADER_LENGTH..=MAX_EVENT_LENGTH).contains(size));
+        let Some(size) = size else { return Err(not_a_length(found, at)) };
         if kind == START_ENCRYPTION {
-            return Err(encrypted("the log file is encrypted from here on", at)
-                .at(|place| place.event = Some("START_ENCRYPTION".into())));
+            return Err(encrypted_from(at));
         }
         let (end, flags) = (u32::from_le_bytes([e, f, g, h]), u16::from_le_bytes([low, high]));
         Ok(Header { kind, size, end, flags })
@@ -97,6 +92,17 @@ impl Header {
     pub(super) fn is_in_use(self) -> bool {
         self.flags & IN_USE != 0
     }
+}
+
+#[cold]
+fn not_a_length(found: u32, at: &Coordinates) -> Error {
+    corrupt(format!("expected an event of {HEADER_LENGTH} to {MAX_EVENT_LENGTH} bytes, found {found} bytes"), at)
+}
+
+#[cold]
+fn encrypted_from(at: &Coordinates) -> Error {
+    let error = encrypted("the log file is encrypted from here on", at);
+    error.at(|place| place.event = Some("START_ENCRYPTION".into()))
 }
 
 /// What a format description says: the server, and whether events end with a checksum.

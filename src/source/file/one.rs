@@ -149,9 +149,13 @@ impl<R: Read> Iterator for FileSource<R> {
         if self.is_done {
             return None;
         }
-        let next = self.read().transpose();
-        self.is_done = !matches!(next, Some(Ok(_)));
-        next
+        match self.read() {
+            Ok(Some(frame)) => Some(Ok(frame)),
+            last => {
+                self.is_done = true;
+                last.transpose()
+            }
+        }
     }
 }
 

@@ -4,12 +4,11 @@ use std::sync::Arc;
 use bluegreen::Result;
 use bluegreen::decode::{Begin, RowBuffer, RowsChange, TableMap};
 use bluegreen::model::ChangeKind;
+use bluegreen::render::{self, Form, Renderer, json};
 
 use super::log::Report;
 use super::out::Out;
 use super::statement::{Said, Sql};
-use super::temporal;
-use super::value::{self, Form, Values, json};
 
 /// Tables that are kept prepared; a log may have any number.
 const MAX_TABLES: usize = 1_024;
@@ -18,7 +17,7 @@ const MAX_TABLES: usize = 1_024;
 pub(super) struct JsonLines {
     out: Out,
     buffer: RowBuffer,
-    values: Values,
+    values: Renderer,
     /// By the map's address, which stays its own while the map is kept.
     tables: HashMap<*const TableMap, Table>,
     /// A line's part in front of the images, the same for all rows of an event.
@@ -54,7 +53,7 @@ impl JsonLines {
         JsonLines {
             out: Out::new(),
             buffer: RowBuffer::new(),
-            values: Values::default(),
+            values: Renderer::default(),
             tables: HashMap::new(),
             head: Vec::new(),
         }
@@ -88,7 +87,7 @@ impl Report for JsonLines {
         line.extend(b"{\"statement\":");
         match &said.sql {
             Sql::Text(text) => json(line, text),
-            Sql::Bytes(bytes) => value::bytes(line, bytes),
+            Sql::Bytes(bytes) => render::bytes(line, bytes),
         }
         line.extend(b",\"schema\":");
         json(line, &said.schema);
@@ -119,7 +118,7 @@ fn write_head(head: &mut Vec<u8>, begin: &Begin, change: &RowsChange, table: &Ta
     write_place(head, &change.start.file, change.end, begin);
     head.extend(b",\"time\":\"");
     let micros = begin.committed_at_micros.unwrap_or(u64::from(change.seconds) * 1_000_000);
-    temporal::moment(head, micros);
+    render::moment(head, micros);
     head.extend(b"\",\"columns\":");
     head.extend(&table.columns);
     head.extend(b",\"before\":");

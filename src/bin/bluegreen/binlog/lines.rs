@@ -3,11 +3,11 @@ use std::io::Write;
 use bluegreen::Result;
 use bluegreen::decode::{Begin, Image, RowBuffer, RowsChange, TableMap};
 use bluegreen::model::ChangeKind;
+use bluegreen::render::{Form, Renderer};
 
 use super::log::Report;
 use super::out::Out;
 use super::statement::{Said, Sql};
-use super::value::{Form, Values};
 
 /// A longer value is cut: JSON has all of it.
 const MAX_SHOWN: usize = 60;
@@ -16,12 +16,12 @@ const MAX_SHOWN: usize = 60;
 pub(super) struct Lines {
     out: Out,
     buffer: RowBuffer,
-    values: Values,
+    values: Renderer,
 }
 
 impl Lines {
     pub(super) fn new() -> Lines {
-        Lines { out: Out::new(), buffer: RowBuffer::new(), values: Values::default() }
+        Lines { out: Out::new(), buffer: RowBuffer::new(), values: Renderer::default() }
     }
 }
 
@@ -81,7 +81,7 @@ fn place(line: &mut Vec<u8>, file: &str, offset: u64, begin: &Begin) {
 }
 
 /// All values that the image carries.
-fn all_of(line: &mut Vec<u8>, values: &mut Values, map: &TableMap, forms: &[Form], image: &Image<'_>) -> Result<()> {
+fn all_of(line: &mut Vec<u8>, values: &mut Renderer, map: &TableMap, forms: &[Form], image: &Image<'_>) -> Result<()> {
     for index in 0..image.len() {
         if let Some(text) = whole(values, forms, image, index)? {
             named(line, map, index);
@@ -94,7 +94,7 @@ fn all_of(line: &mut Vec<u8>, values: &mut Values, map: &TableMap, forms: &[Form
 /// The key's values as they were, and what changed. Without a key in the log all values stand for it.
 fn update(
     line: &mut Vec<u8>,
-    values: &mut Values,
+    values: &mut Renderer,
     map: &TableMap,
     forms: &[Form],
     before: Image<'_>,
@@ -126,7 +126,7 @@ fn named(line: &mut Vec<u8>, map: &TableMap, index: usize) {
 }
 
 /// The value as JSON has it, without control characters therefore; `None` where the image does not carry it.
-fn whole(values: &mut Values, forms: &[Form], image: &Image<'_>, index: usize) -> Result<Option<String>> {
+fn whole(values: &mut Renderer, forms: &[Form], image: &Image<'_>, index: usize) -> Result<Option<String>> {
     let Some((value, form)) = image.get(index)?.zip(forms.get(index)) else { return Ok(None) };
     let mut text = Vec::new();
     values.value(&mut text, *form, Some(value)).map_err(|error| image.locate(error, index))?;

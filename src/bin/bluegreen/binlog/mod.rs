@@ -6,15 +6,12 @@
 //! 3. Everything that undoes rows which were shown is shown too.
 
 mod arguments;
-mod base64;
 mod json;
 mod lines;
 mod log;
 mod out;
 mod statement;
 mod stats;
-mod temporal;
-mod value;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -16,7 +16,7 @@ use bluegreen::create::CreateConfig;
 use bluegreen::deployment::{self, DeleteConfig};
 use bluegreen::endpoint::Endpoint;
 use bluegreen::net::ServerUrl;
-use bluegreen::pipeline::{Replication, ReplicationConfig, dry_run, overview, switch_over};
+use bluegreen::pipeline::{Replication, ReplicationConfig, dry_roll_back, dry_run, overview, switch_over};
 use bluegreen::sandbox::{self, Kind, SandboxError, Server};
 use bluegreen::switchover::{Endpoints, Outcome, SwitchoverConfig};
 use bluegreen::{Error, ErrorKind, Result};
@@ -27,8 +27,10 @@ use self::proof::{Claim, Writes};
 use self::traffic::Traffic;
 use crate::arguments::{Demo, Flavor};
 use crate::output::{self, Answer, count};
+use crate::routes::upstream;
 use crate::stop::Stop;
-use crate::{create, progress, replicate, run, status, switchover, verify};
+use crate::switchover::Way;
+use crate::{create, progress, replicate, status, switchover, verify};
 
 /// How long green may take to catch up with the burst.
 const CATCH_UP_LIMIT: Duration = Duration::from_secs(90);
@@ -174,7 +176,7 @@ async fn set_the_stage(flavor: Flavor, narrator: &mut Narrator) -> Result<Stage>
     let rows = rows.await.map_err(|error| from_sandbox(&error))?;
     spinner.finish_and_clear();
     let (blue_url, green_url): (ServerUrl, ServerUrl) = (blue.url().parse()?, green.url().parse()?);
-    let upstreams = (run::upstream(&blue_url), run::upstream(&green_url));
+    let upstreams = (upstream(&blue_url), upstream(&green_url));
     let bind = |upstream| Endpoint::bind((Ipv4Addr::LOCALHOST, 0), upstream);
     let endpoints = async {
         let production = bind(upstreams.0.clone()).await?;
@@ -221,8 +223,7 @@ async fn life(
     summary.caught_up_seconds = catch_up(&replication, &mut lag, narrator).await?;
 
     narrator.step("status", "what is known of the deployment");
-    let picture = replication.progress().borrow().clone();
-    let seen = Box::pin(overview(&stage.blue_url, &stage.green_url, Some(&picture))).await?;
+    let seen = Box::pin(overview(&stage.blue_url, &stage.green_url, Some(&replication.progress()))).await?;
     let seen = serde_json::to_value(&seen)
         .map_err(|error| Error::new(ErrorKind::Internal, format!("the status is no JSON: {error}")))?;
     narrator.show(|| status::print(&seen));
@@ -236,7 +237,7 @@ async fn life(
         "{} rows in {} tables, {} differences, {} not compared",
         count(found.rows),
         found.tables,
-        found.differences.len() as u64 + found.more,
+        found.difference_count(),
         found.unverified.len()
     );
     if !summary.claim(Claim::new("green_equals_blue", found.equal, evidence)) {
@@ -248,7 +249,7 @@ async fn life(
     let report = Box::pin(dry_run(&config)).await?;
     let answer = switchover::answer(&report, true);
     let document = switchover::document(&report)?;
-    narrator.show(|| switchover::print(&document, answer, true));
+    narrator.show(|| switchover::print(Way::There, &document, answer, true));
     let evidence = report.reason.clone().unwrap_or_default();
     if !summary.claim(Claim::new("guardrails_pass", answer == Answer::Yes, evidence)) {
         return Ok(false);
@@ -262,7 +263,7 @@ async fn life(
     let report = Box::pin(switch_over(&config, &stage.endpoints)).await?;
     summary.switching = Some((began, Instant::now()));
     let document = switchover::document(&report)?;
-    narrator.show(|| switchover::print(&document, switchover::answer(&report, false), false));
+    narrator.show(|| switchover::print(Way::There, &document, switchover::answer(&report, false), false));
     summary.write_block_ms = report.write_block_ms;
     let is_completed = report.outcome == Outcome::Completed;
     let evidence = report.reason.clone().unwrap_or_else(|| "the outcome is completed".to_owned());
@@ -276,7 +277,14 @@ async fn life(
         count(before),
         count(after - before)
     ));
-    Ok(true)
+
+    narrator.step("rollback --dry-run", "blue follows green from exactly there: would a way back lose anything?");
+    let report = Box::pin(dry_roll_back(&config)).await?;
+    let answer = switchover::answer(&report, true);
+    let document = switchover::document(&report)?;
+    narrator.show(|| switchover::print(Way::Back, &document, answer, true));
+    let evidence = report.reason.clone().unwrap_or_default();
+    Ok(summary.claim(Claim::new("rollback_possible", answer == Answer::Yes, evidence)))
 }
 
 /// Shows the lag as it falls; answers how long that took, in seconds.
@@ -337,10 +345,14 @@ async fn prove(
     summary.claim(Box::pin(proof::refuses_writes(old)).await);
 
     narrator.step("delete", "the deployment ends; both servers and their data stay");
-    let deleted = deployment::delete(&DeleteConfig::new(stage.green_url.clone())).await?;
+    let deleted =
+        deployment::delete(&DeleteConfig::new(stage.green_url.clone()).with_blue(stage.blue_url.clone())).await?;
     narrator.say(format!("the deployment {} is gone; it was {}", deleted.name, deleted.status.name()));
-    let left = stage.green.sql("SHOW DATABASES LIKE 'bluegreen'").await.map_err(|error| from_sandbox(&error))?;
-    let evidence = "nothing of bluegreen is left on the new production";
+    let mut left = String::new();
+    for server in [&stage.blue, &stage.green] {
+        left += &server.sql("SHOW DATABASES LIKE 'bluegreen'").await.map_err(|error| from_sandbox(&error))?;
+    }
+    let evidence = "nothing of bluegreen is left on either server";
     summary.claim(Claim::new("delete_leaves_nothing", left.is_empty(), evidence));
     Ok(())
 }

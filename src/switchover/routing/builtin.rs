@@ -1,51 +1,6 @@
+use super::Routing;
 use crate::endpoint::{Endpoint, Upstream};
 use crate::error::{Error, ErrorKind, Result};
-
-/// How applications are led to the production server.
-///
-/// # Guarantees
-/// `hold` and `release` may be called in any order and any number of times; `switch` is called at most once a
-/// switchover, after green takes writes, and again where a crash left that open.
-pub trait Routing: Send + Sync {
-    /// From now on new connections wait.
-    ///
-    /// # Errors
-    /// Where they cannot be made to: the switchover is then undone.
-    fn hold(&self) -> impl Future<Output = Result<()>> + Send;
-
-    /// New connections, and those that wait, go where they went before.
-    fn release(&self) -> impl Future<Output = ()> + Send;
-
-    /// Connections to blue end; new ones, and those that wait, go to green.
-    ///
-    /// # Errors
-    /// Where somebody must lead the applications to green by hand.
-    fn switch(&self) -> impl Future<Output = Result<()>> + Send;
-}
-
-/// Applications find the new production by themselves.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct NoRouting;
-
-impl NoRouting {
-    /// No routing.
-    pub fn new() -> NoRouting {
-        NoRouting
-    }
-}
-
-impl Routing for NoRouting {
-    async fn hold(&self) -> Result<()> {
-        Ok(())
-    }
-
-    async fn release(&self) {}
-
-    async fn switch(&self) -> Result<()> {
-        Ok(())
-    }
-}
 
 /// The built-in endpoint: one address that is always the production, and optionally one for the other server: green
 /// before the switch, the old production after it.
@@ -61,6 +16,13 @@ impl Endpoints {
     /// Endpoints that lead to `blue` (production) and `green` (the other) and change places at the switch.
     pub fn new(production: Endpoint, other: Option<Endpoint>, blue: Upstream, green: Upstream) -> Endpoints {
         Endpoints { production, other, blue, green }
+    }
+
+    /// The same for a switchover the other way round, where green is production.
+    #[must_use]
+    pub fn reversed(mut self) -> Endpoints {
+        std::mem::swap(&mut self.blue, &mut self.green);
+        self
     }
 
     /// The endpoint of the production.

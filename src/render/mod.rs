@@ -1,12 +1,27 @@
-//! A value as JSON.
+//! Values as JSON: the one form in which rows are shown and journalled.
+//!
+//! Integers and floats are numbers, DECIMAL is a string, text a string where its bytes are valid in the column's character
+//! set, other bytes `{"base64":"…"}`, BIT and SET unsigned numbers, ENUM its index, temporal values
+//! `YYYY-MM-DD hh:mm:ss[.ffffff]` (TIMESTAMP in UTC) and `[-]hhh:mm:ss[.ffffff]`, YEAR a number, JSON a string with the
+//! server's own text, NULL `null`, a column that the image does not carry `{"absent":true}`.
+//!
+//! # Invariants
+//! 1. Two values of a column that the server tells apart have different texts.
+//! 2. What is written is one line of valid JSON.
+//!
+//! Pure: bytes in, text out.
+
+mod base64;
+mod temporal;
 
 use std::fmt;
 
-use bluegreen::Result;
-use bluegreen::decode::charset::Charset;
-use bluegreen::decode::{DecimalBuffer, Image, ValueRef, WireColumn};
+use crate::decode::charset::Charset;
+use crate::decode::{DecimalBuffer, Image, ValueRef, WireColumn};
+use crate::error::Result;
+use crate::model::ColumnKind;
 
-use super::{base64, temporal};
+pub use self::temporal::moment;
 
 /// The types whose bytes are never text (MySQL source, `enum_field_types`).
 const VECTOR: u8 = 242;
@@ -14,18 +29,21 @@ const GEOMETRY: u8 = 255;
 
 /// How a column's bytes are shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+#[expect(clippy::exhaustive_enums, reason = "there is no other way to show bytes")]
+pub enum Form {
     /// As text where they are valid in the set.
     Text(Charset),
     /// The log does not name the set: as text where they are UTF-8.
     Guessed,
+    /// As base64, whatever they are.
     Base64,
     /// BINARY: the log strips trailing zero bytes, the server selects them.
     Padded(usize),
 }
 
 impl Form {
-    pub(super) fn of(column: &WireColumn) -> Form {
+    /// How the log's column is shown.
+    pub fn of(column: &WireColumn) -> Form {
         match column.charset {
             _ if matches!(column.type_code, VECTOR | GEOMETRY) => Form::Base64,
             Some(Charset::Binary) => {
@@ -36,19 +54,32 @@ impl Form {
             None => Form::Guessed,
         }
     }
+
+    /// How a column is shown that the catalogue describes: logs may leave out what it takes.
+    pub fn of_kind(kind: ColumnKind, charset: Option<&str>, fixed_bytes: Option<usize>) -> Form {
+        match (kind, charset.and_then(Charset::from_name)) {
+            (ColumnKind::Geometry | ColumnKind::Vector, _) => Form::Base64,
+            (_, Some(charset)) => Form::Text(charset),
+            (ColumnKind::Text, None) => Form::Guessed,
+            (_, None) => fixed_bytes.map_or(Form::Base64, Form::Padded),
+        }
+    }
 }
 
 /// Writes values; keeps the memory of what is made on the way.
-#[derive(Default)]
-pub(super) struct Values {
+#[derive(Debug, Default)]
+pub struct Renderer {
     decimal: DecimalBuffer,
     document: String,
     padded: Vec<u8>,
 }
 
-impl Values {
-    /// Appends an image's values as an array.
-    pub(super) fn image(&mut self, out: &mut Vec<u8>, forms: &[Form], image: Option<Image<'_>>) -> Result<()> {
+impl Renderer {
+    /// Appends an image's values as an array; `null` without an image.
+    ///
+    /// # Errors
+    /// `Corrupt`: a value that no server writes.
+    pub fn image(&mut self, out: &mut Vec<u8>, forms: &[Form], image: Option<Image<'_>>) -> Result<()> {
         let Some(image) = image else {
             out.extend_from_slice(b"null");
             return Ok(());
@@ -65,7 +96,10 @@ impl Values {
     }
 
     /// Appends a value; `None` is a column that the image does not carry.
-    pub(super) fn value(&mut self, out: &mut Vec<u8>, form: Form, value: Option<ValueRef<'_>>) -> Result<()> {
+    ///
+    /// # Errors
+    /// `Corrupt`: a value that no server writes.
+    pub fn value(&mut self, out: &mut Vec<u8>, form: Form, value: Option<ValueRef<'_>>) -> Result<()> {
         let Some(value) = value else {
             out.extend_from_slice(b"{\"absent\":true}");
             return Ok(());
@@ -106,7 +140,6 @@ impl Values {
                 diff.write_json(&mut Text(out))?;
                 out.push(b'}');
             }
-            _ => return Err(bluegreen::Error::new(bluegreen::ErrorKind::Internal, "a value of a new kind")),
         }
         Ok(())
     }
@@ -133,13 +166,13 @@ impl Values {
 }
 
 /// Appends a number or a text. Numbers have the fewest digits that read back as the same one.
-pub(super) fn json(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
+pub fn json(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
     // Memory takes everything, and neither numbers nor texts are refused.
     let _ = serde_json::to_writer(out, value);
 }
 
 /// Appends `{"base64":"…"}`.
-pub(super) fn bytes(out: &mut Vec<u8>, value: &[u8]) {
+pub fn bytes(out: &mut Vec<u8>, value: &[u8]) {
     out.extend_from_slice(b"{\"base64\":\"");
     base64::write(out, value);
     out.extend_from_slice(b"\"}");

@@ -8,9 +8,9 @@ use crate::net::{Server, Session};
 
 /// An account's privileges on the whole server.
 #[derive(Debug, Default)]
-pub(super) struct Grants {
+pub(crate) struct Grants {
     /// `` `user`@`host` ``.
-    pub(super) account: String,
+    pub(crate) account: String,
     has_all: bool,
     global: BTreeSet<String>,
     /// Some schemas are exempt (MySQL's partial revokes).
@@ -19,7 +19,7 @@ pub(super) struct Grants {
 
 impl Grants {
     /// Reads the lines of `SHOW GRANTS`; what it cannot read grants nothing.
-    pub(super) fn parse(account: &str, lines: &[String]) -> Grants {
+    pub(crate) fn parse(account: &str, lines: &[String]) -> Grants {
         let mut grants = Grants { account: account.to_owned(), ..Grants::default() };
         for line in lines {
             grants.is_partial |= line.starts_with("REVOKE ");
@@ -33,13 +33,13 @@ impl Grants {
     }
 
     /// Whether the account has one of these.
-    pub(super) fn has(&self, any: &[&str]) -> bool {
+    pub(crate) fn has(&self, any: &[&str]) -> bool {
         self.has_all || any.iter().any(|privilege| self.global.contains(*privilege))
     }
 }
 
 /// Reads the account's own privileges.
-pub(super) async fn read(session: &mut Session, server: &Server) -> Result<Grants> {
+pub(crate) async fn read(session: &mut Session, server: &Server) -> Result<Grants> {
     let mut statement = "SHOW GRANTS".to_owned();
     if server.version.is_at_least(Flavor::MySql, (8, 0, 0)) {
         // A role's privileges are listed only where the role is named.
@@ -54,21 +54,21 @@ pub(super) async fn read(session: &mut Session, server: &Server) -> Result<Grant
     Ok(Grants::parse(&account, &lines))
 }
 
-pub(super) const REPLICATION_CLIENT: &[&str] = &["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"];
+pub(crate) const REPLICATION_CLIENT: &[&str] = &["REPLICATION CLIENT", "BINLOG MONITOR", "SUPER"];
 /// To see whether blue replicates from another server.
-pub(super) const MONITOR: &[&str] = &["SLAVE MONITOR", "REPLICA MONITOR", "SUPER"];
+pub(crate) const MONITOR: &[&str] = &["SLAVE MONITOR", "REPLICA MONITOR", "SUPER"];
 const REPLICATION_SLAVE: &[&str] = &["REPLICATION SLAVE", "REPLICATION REPLICA"];
 
 /// MariaDB split it off REPLICATION CLIENT.
-pub(super) fn needs_monitor(server: &Server) -> bool {
+pub(crate) fn needs_monitor(server: &Server) -> bool {
     server.version.is_at_least(Flavor::MariaDb, (10, 5, 9))
 }
 
 /// A privilege to grant, and those that hold it too.
-pub(super) type Need = (&'static str, &'static [&'static str]);
+pub(crate) type Need = (&'static str, &'static [&'static str]);
 
 /// What `create` needs on blue.
-pub(super) fn needed_on_blue(blue: &Server) -> Vec<Need> {
+pub(crate) fn needed_on_blue(blue: &Server) -> Vec<Need> {
     let mut needs: Vec<Need> = vec![
         ("SELECT", &["SELECT"]),
         ("RELOAD", &["RELOAD"]),
@@ -88,7 +88,7 @@ pub(super) fn needed_on_blue(blue: &Server) -> Vec<Need> {
 }
 
 /// What `create`, and the engine after it, need on green.
-pub(super) fn needed_on_green(green: &Server) -> Vec<Need> {
+pub(crate) fn needed_on_green(green: &Server) -> Vec<Need> {
     let version = &green.version;
     let mut needs: Vec<Need> = vec![
         ("SELECT", &["SELECT"]),
@@ -117,8 +117,22 @@ pub(super) fn needed_on_green(green: &Server) -> Vec<Need> {
     needs
 }
 
+/// What making or changing an object for another account takes.
+pub(crate) fn setting_definers(server: &Server) -> Need {
+    let version = &server.version;
+    if version.is_at_least(Flavor::MySql, (8, 2, 0)) {
+        ("SET_ANY_DEFINER", &["SET_ANY_DEFINER", "SUPER"])
+    } else if version.is_at_least(Flavor::MySql, (8, 0, 0)) {
+        ("SET_USER_ID", &["SET_USER_ID", "SUPER"])
+    } else if version.is_at_least(Flavor::MariaDb, (10, 5, 2)) {
+        ("SET USER", &["SET USER", "SUPER"])
+    } else {
+        ("SUPER", &["SUPER"])
+    }
+}
+
 /// The missing privileges as one error, with the statement that grants them.
-pub(super) fn refusal(role: &str, grants: &Grants, address: &str, needs: &[Need]) -> Option<Error> {
+pub(crate) fn refusal(role: &str, grants: &Grants, address: &str, needs: &[Need]) -> Option<Error> {
     let at_server = |error: Error| error.at(|place| place.server = Some(address.to_owned()));
     let mut missing: Vec<&str> = needs.iter().filter(|(_, any)| !grants.has(any)).map(|(name, _)| *name).collect();
     missing.dedup();
@@ -138,7 +152,7 @@ pub(super) fn refusal(role: &str, grants: &Grants, address: &str, needs: &[Need]
 }
 
 /// Any of these lets an account write while `read_only` is on, the narrowest first.
-pub(super) fn passing_read_only(green: &Server) -> &'static [&'static str] {
+pub(crate) fn passing_read_only(green: &Server) -> &'static [&'static str] {
     let version = &green.version;
     if version.is_at_least(Flavor::MySql, (8, 0, 0)) {
         &["CONNECTION_ADMIN", "SUPER"]

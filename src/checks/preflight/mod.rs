@@ -1,9 +1,63 @@
-//! The settings that replication from blue to green stands on, as a table. Pure: works on what was read before.
+//! What must hold, or should be known, before green follows blue: settings, what blue's schema holds, and what the two are
+//! to each other.
+//!
+//! The settings that replication stands on are judged here, of what was read before; those that could be better in
+//! `settings`, what the schema holds in `schema`, its names in `words`. Each is a line of a table: name, what is accepted,
+//! why, and the remedy, which are a check's advice.
+//!
+//! # Invariants
+//! 1. What `create` refuses is a failure here, and what is a failure here `create` refuses.
+//! 2. What could not be read is unknown, and the other checks are made all the same.
 
-use super::{Check, Verdict};
+pub(crate) mod privileges;
+mod schema;
+mod settings;
+mod words;
+
+use std::collections::BTreeSet;
+
+use self::settings::Values;
+use super::{Check, Verdict, settings_drift};
 use crate::error::{Error, ErrorKind};
 use crate::model::ServerVersion;
-use crate::net::Server;
+use crate::net::{Server, Session};
+
+pub(crate) use self::schema::{Schema, carried};
+
+/// Everything that can be said of the two before green is built. Some dozen statements on each, none of which reads a row.
+/// `intended`: the variables that green is to have a value of its own for.
+pub(crate) async fn measure(
+    schema: &Schema,
+    (blue_server, blue_session): (&Server, &mut Session),
+    (green_server, green_session): (&Server, &mut Session),
+    intended: &BTreeSet<String>,
+) -> Vec<Check> {
+    let mut checks = blue(blue_server);
+    checks.extend(pair(blue_server, green_server));
+    let on_blue = Values::read(blue_session, blue_server).await;
+    checks.extend(settings::judge(&on_blue, &Values::read(green_session, green_server).await));
+    let told = settings::names().map(str::to_owned).chain(intended.iter().cloned()).collect();
+    checks.push(settings_drift(blue_session, green_session, &told).await);
+    checks.extend(carried(schema));
+    checks
+        .extend(schema::notable(schema, (blue_server, &mut *blue_session), (green_server, &mut *green_session)).await);
+    checks.push(words::check(&schema.tables, blue_session, (green_server, green_session)).await);
+    checks
+}
+
+/// The failures among checks as errors of a kind: for whoever cannot go on with them.
+pub(crate) fn failures(checks: &[Check], kind: ErrorKind) -> Vec<Error> {
+    let failed = checks.iter().filter(|check| check.verdict == Verdict::Fail);
+    failed
+        .map(|check| {
+            let error = Error::new(kind, check.evidence.clone());
+            match &check.advice {
+                Some(advice) => error.with_advice(advice.clone()),
+                None => error,
+            }
+        })
+        .collect()
+}
 
 /// A requirement on one server.
 struct Requirement {
@@ -79,7 +133,8 @@ pub fn pair(blue: &Server, green: &Server) -> Vec<Check> {
     vec![version(blue.version, green.version), distinct(blue, green), green_log(green), names(blue, green)]
 }
 
-fn version(blue: ServerVersion, green: ServerVersion) -> Check {
+/// Whether green can hold all that blue does: a patch back within a series is told, and no obstacle.
+pub(crate) fn version(blue: ServerVersion, green: ServerVersion) -> Check {
     let evidence = format!("blue is {blue}, green is {green}");
     let advice = "use a green of the same flavour and of the same or a newer version";
     match blue.partial_cmp(&green) {

@@ -1,6 +1,6 @@
 //! Dates and times as text, in the forms of the contract.
 
-use bluegreen::model::TemporalParts;
+use crate::model::TemporalParts;
 
 /// `YYYY-MM-DD`.
 pub(super) fn date(out: &mut Vec<u8>, parts: &TemporalParts) {
@@ -36,8 +36,8 @@ pub(super) fn date_time(out: &mut Vec<u8>, parts: &TemporalParts, between: u8) {
     time(out, parts);
 }
 
-/// A moment as RFC 3339 has it, in UTC with microseconds.
-pub(super) fn moment(out: &mut Vec<u8>, micros: u64) {
+/// Appends a moment as RFC 3339 has it, in UTC with microseconds; `micros` since 1970.
+pub fn moment(out: &mut Vec<u8>, micros: u64) {
     // The remainder is below a million.
     let parts = TemporalParts::from_unix(micros / 1_000_000, (micros % 1_000_000) as u32, 6);
     date_time(out, &parts, b'T');
