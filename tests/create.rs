@@ -2,6 +2,7 @@
 #![cfg(feature = "sandbox")]
 
 use bluegreen::ErrorKind;
+use bluegreen::checks::{VerifyConfig, verify};
 use bluegreen::create::{CreateConfig, Created, create};
 use bluegreen::sandbox::{Kind, Server};
 
@@ -22,13 +23,17 @@ async fn build(blue: &Server, green: &Server) -> bluegreen::Result<Created> {
     Box::pin(create(&config, |_| {})).await
 }
 
-/// The server's own checksum of each table's stored rows.
-async fn checksums(server: &Server) -> Result<String, Box<dyn std::error::Error>> {
-    let list = "SET SESSION group_concat_max_len = 1000000; \
+/// The server's own checksum of each table's stored rows. What MariaDB's newest say of stored generated columns is not what
+/// others say: tables that have any are left out where `compares_generated` is not set.
+async fn checksums(server: &Server, compares_generated: bool) -> Result<String, Box<dyn std::error::Error>> {
+    let all = "SET SESSION group_concat_max_len = 1000000; \
         SELECT GROUP_CONCAT('`', REPLACE(table_schema, '`', '``'), '`.`', REPLACE(table_name, '`', '``'), '`' ORDER BY table_schema, table_name) \
-        FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND table_schema NOT IN \
+        FROM information_schema.tables t WHERE table_type = 'BASE TABLE' AND table_schema NOT IN \
         ('mysql', 'sys', 'information_schema', 'performance_schema', 'bluegreen')";
-    let tables = server.sql(list).await?;
+    let not_generated = " AND NOT EXISTS (SELECT 1 FROM information_schema.columns c WHERE c.table_schema = t.table_schema \
+        AND c.table_name = t.table_name AND c.extra LIKE '%STORED%')";
+    let list = format!("{all}{}", if compares_generated { "" } else { not_generated });
+    let tables = server.sql(&list).await?;
     Ok(server.sql(&format!("CHECKSUM TABLE {tables}")).await?)
 }
 
@@ -36,7 +41,15 @@ async fn carries_every_type(from: Kind, to: Kind) -> Outcome {
     let (blue, green) = (Server::builder(from).start().await?, Server::builder(to).start().await?);
     blue.sql(&script(from)).await?;
     let created = build(&blue, &green).await?;
-    let (wanted, found) = (checksums(&blue).await?, checksums(&green).await?);
+    let verified = Box::pin(verify(&VerifyConfig::new(blue.url().parse()?, green.url().parse()?), |_| {})).await?;
+    assert!(verified.equal && verified.rows == created.rows, "{verified:?}");
+    let tells = "SELECT -0e0 LIKE '-%'";
+    if blue.sql(tells).await? != green.sql(tells).await? {
+        // The newest MariaDBs take -0.0 for 0.0, and so did the comparison.
+        blue.sql("UPDATE types.floats SET f = 0, d = 0, dd = 0 WHERE id = 2").await?;
+    }
+    let is_same_series = from == to;
+    let (wanted, found) = (checksums(&blue, is_same_series).await?, checksums(&green, is_same_series).await?);
     assert!(wanted.lines().count() >= 16 && !wanted.contains("NULL"), "{wanted}");
     assert_eq!(found, wanted);
     assert!(created.rows > 60_000, "{created:?}");
@@ -95,6 +108,6 @@ async fn refuses_before_writing_and_begins_anew_after_a_failure() -> Outcome {
         .await?;
     let created = build(&blue, &green).await?;
     assert_eq!((created.tables, created.rows), (1, 3));
-    assert_eq!(checksums(&green).await?, checksums(&blue).await?);
+    assert_eq!(checksums(&green, true).await?, checksums(&blue, true).await?);
     Ok(())
 }

@@ -21,6 +21,7 @@ pub use self::url::{ServerUrl, TlsMode};
 
 pub(crate) use self::catalog::{NOT_SYSTEM, NOT_SYSTEM_USER, schemas, sequences, tables, targets};
 pub(crate) use self::knot::Patience;
+pub(crate) use self::server::tells_zero_signs;
 pub(crate) use self::session::{Done, Row, Session};
 pub(crate) use self::sql::{account, identifier, qualified, text_literal};
 pub(crate) use self::wire::Wire;

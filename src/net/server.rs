@@ -133,6 +133,12 @@ impl BinlogSettings {
     }
 }
 
+/// Whether the server keeps -0.0 apart from 0.0: the releases of MariaDB of 2026 (seen on 10.11.18 and 11.8.9, not on
+/// 10.5.23) compute, store and show the one as the other.
+pub(crate) async fn tells_zero_signs(session: &mut Session) -> Result<bool> {
+    Ok(session.first("SELECT -0e0").await?.is_some_and(|row| row.text(0).starts_with('-')))
+}
+
 #[cfg(test)]
 impl Server {
     /// A server that has everything as it should be.

@@ -115,7 +115,7 @@ pub(super) fn value(column: &Compared, text: Option<&[u8]>) -> KeyValue {
         (Form::Number, _) | (_, ColumnKind::Integer(_) | ColumnKind::Year) => {
             text.parse().map_or(KeyValue::Text(text), KeyValue::Unsigned)
         }
-        (Form::Real, _) => text.parse().map_or(KeyValue::Text(text), KeyValue::Real),
+        (Form::Real | Form::RealWithoutZeroSign, _) => text.parse().map_or(KeyValue::Text(text), KeyValue::Real),
         (Form::Hex, _) => KeyValue::Bytes(unhex(bytes).unwrap_or_default()),
         (Form::Unicode | Form::Other, _) => match String::from_utf8(unhex(bytes).unwrap_or_default()) {
             Ok(text) => KeyValue::Text(text),

@@ -24,6 +24,8 @@ pub(super) enum Form {
     /// FLOAT and DOUBLE: as a double, whose text has all its digits. FLOAT's own text has six. `* 1e0` and not
     /// `+ 0e0`, which would lose the sign of -0.0.
     Real,
+    /// The same where a server does not tell -0.0 from 0.0: without that sign.
+    RealWithoutZeroSign,
     /// BIT, ENUM and SET by number.
     Number,
     /// DATETIME and TIMESTAMP of different precisions.
@@ -100,6 +102,7 @@ impl Form {
             Form::Integer => format!("({c} + 0)"),
             Form::Decimal(scale) => format!("CAST({c} AS DECIMAL(65,{scale}))"),
             Form::Real => format!("({c} * 1e0)"),
+            Form::RealWithoutZeroSign => format!("({c} * 1e0 + 0e0)"),
             Form::Number => format!("CAST({c} AS UNSIGNED)"),
             Form::DateTime => format!("CAST({c} AS DATETIME(6))"),
             Form::Time => format!("CAST({c} AS TIME(6))"),

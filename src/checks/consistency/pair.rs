@@ -129,6 +129,14 @@ impl Pair {
         Pair { name: blue.name.clone(), columns, key, missing }
     }
 
+    /// The same between servers of which one takes -0.0 for 0.0.
+    pub(super) fn without_zero_signs(mut self) -> Pair {
+        for column in self.columns.iter_mut().filter(|column| column.form == Form::Real) {
+            column.form = Form::RealWithoutZeroSign;
+        }
+        self
+    }
+
     pub(super) fn key_columns(&self) -> impl Iterator<Item = &Compared> {
         let indexes = self.key.as_ref().map(|key| key.columns.as_slice()).unwrap_or_default();
         indexes.iter().filter_map(|index| self.columns.get(*index))

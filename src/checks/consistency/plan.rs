@@ -87,6 +87,8 @@ pub(super) async fn tables(
     }
     let sizes = sizes(&mut sides.blue).await?;
     let versions = Both { blue: blue_server.version, green: green_server.version };
+    let have_zero_signs =
+        net::tells_zero_signs(&mut sides.blue).await? && net::tells_zero_signs(&mut sides.green).await?;
     let one = |table: &TableName, kind, columns| Difference { table: table.clone(), key: Vec::new(), kind, columns };
     let mut planned = Planned { tables: Vec::new(), one_sided: Vec::new() };
     let names: BTreeSet<TableName> = blue.iter().map(|table| table.name.clone()).collect();
@@ -99,6 +101,7 @@ pub(super) async fn tables(
             continue;
         };
         let pair = Pair::new(&table, twin, &versions);
+        let pair = if have_zero_signs { pair } else { pair.without_zero_signs() };
         if !pair.missing.is_empty() {
             planned.one_sided.push(one(&table.name, DifferenceKind::MissingOnGreen, pair.missing.clone()));
         }

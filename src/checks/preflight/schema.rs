@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use crate::checks::{Check, Verdict, named};
 use crate::error::Result;
-use crate::model::{ColumnKind, Flavor, Table, modern_charset};
-use crate::net::{NOT_SYSTEM, NOT_SYSTEM_USER, Row, Server, Session, tables};
+use crate::model::{Column, ColumnKind, Flavor, Table, modern_charset};
+use crate::net::{NOT_SYSTEM, NOT_SYSTEM_USER, Row, Server, Session, tables, tells_zero_signs};
 
 /// Blue's tables, and what it has beside them.
 pub(crate) struct Schema {
@@ -160,6 +160,13 @@ const TIME_ZONES: Notable = Notable {
     remedy: "load them on green (mysql_tzinfo_to_sql, mariadb-tzinfo-to-sql)",
 };
 
+const ZERO_SIGNS: Notable = Notable {
+    name: "zero_signs",
+    what: "tables with FLOAT or DOUBLE columns, and green stores -0.0 as 0.0",
+    why: "the two are equal to both servers, but blue prints them differently",
+    remedy: "nothing is to be done, `verify` takes them for the same",
+};
+
 impl Notable {
     fn check(&self, found: Result<Vec<String>>) -> Check {
         match found {
@@ -195,6 +202,7 @@ pub(super) async fn notable(
         PARTITIONS.check(partitions(blue).await),
         ACCOUNTS.check(unchecked),
         DEFINERS.check(missing(definers(blue).await, &on_green)),
+        ZERO_SIGNS.check(zero_signs(schema, blue, green).await),
         TIME_ZONES.check(missing(time_zones(blue).await, &time_zones(green).await)),
         collations(blue, green_server, green).await,
         free_disk(blue, green).await,
@@ -253,6 +261,15 @@ async fn unchecked_accounts(
     let is_there = |name: &String| on_green.as_ref().is_ok_and(|accounts| accounts.contains(name));
     let names = rows.iter().filter(|row| !has_plugin(row)).map(|row| row.text(0));
     Ok(names.filter(|name| !is_there(name)).collect())
+}
+
+async fn zero_signs(schema: &Schema, blue: &mut Session, green: &mut Session) -> Result<Vec<String>> {
+    if !tells_zero_signs(blue).await? || tells_zero_signs(green).await? {
+        return Ok(Vec::new());
+    }
+    let is_real = |column: &Column| matches!(column.kind, ColumnKind::Float | ColumnKind::Double);
+    let tables = schema.tables.iter().filter(|table| table.columns.iter().any(is_real));
+    Ok(tables.map(|table| table.name.to_string()).collect())
 }
 
 async fn time_zones(session: &mut Session) -> Result<BTreeSet<String>> {
